@@ -1,0 +1,1 @@
+"""The Agent: reconnection, policy and dialling inside the network that lets nothing in."""

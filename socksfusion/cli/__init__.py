@@ -1,0 +1,1 @@
+"""The command line: `socksfusion` and the two programs in the foreground."""

@@ -1,0 +1,152 @@
+"""Every limit, timeout and default of SocksFusion by name; docs/limits.md shows them as one table.
+
+Names end in their unit: ``_SECONDS``, ``_BYTES``, or a plain count. An option of a program that overrides one of these
+names it in its help text.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# -- before a peer is known ---------------------------------------------------------------------------------------
+HANDSHAKE_SECONDS: Final = 10.0
+"""TLS handshake and hello together, on the agents' listener and in the Agent."""
+NEGOTIATION_SECONDS: Final = 10.0
+"""A Client's SOCKS greeting and request together."""
+UNAUTHENTICATED_PER_ADDRESS: Final = 64
+"""Connections of one address on the agents' or manhole's listener that have not identified themselves yet."""
+UNAUTHENTICATED_TOTAL: Final = 1024
+"""The same over all addresses."""
+INCOMPLETE_REQUESTS: Final = 1024
+"""Clients whose SOCKS request is not complete; above it the oldest of them is closed, never the newcomer."""
+LISTEN_BACKLOG: Final = 1024
+"""Connections that the kernel keeps ready for a listener."""
+
+# -- connecting ---------------------------------------------------------------------------------------------------
+CONNECT_SECONDS: Final = 10.0
+"""The Agent's limit for one CONNECT: name resolution and every attempt together."""
+CONNECT_OUTER_SECONDS: Final = 15.0
+"""The Proxy's limit for an Agent that never answers a connect request."""
+ATTEMPT_DELAY_SECONDS: Final = 0.25
+"""Between the starts of two connection attempts to one name (RFC 8305, section 5)."""
+RESOLVER_SECONDS: Final = 5.0
+"""A name look-up that takes longer counts as failed."""
+RESOLVER_THREADS: Final = 64
+"""Threads that resolve names in the Agent."""
+RESOLVER_WAITING: Final = 4096
+"""Look-ups that may wait for one of those threads."""
+DIALS_AT_ONCE: Final = 1000
+"""Dials of one Agent under way at once; the rest wait in order."""
+DIALS_WAITING: Final = 16384
+"""Dials that may wait for their turn."""
+DIAL_WAIT_SECONDS: Final = 30.0
+"""A dial that waited this long for its turn is answered 0x01."""
+EARLY_DATA_BYTES: Final = 64 * KIB
+"""What a Client may send before its reply."""
+HOLD_SECONDS: Final = 20.0
+"""How long an open waits for an Agent with a running scan that is reconnecting."""
+HELD_OPENS: Final = 4096
+"""Opens that may wait for one Agent."""
+
+# -- sessions and streams -----------------------------------------------------------------------------------------
+INITIAL_WINDOW_BYTES: Final = 256 * KIB
+"""A stream's receive window at its start (yamux specification)."""
+STREAM_WINDOW_BYTES: Final = 16 * MIB
+"""How far one stream's receive window may grow."""
+SESSION_GROWTH_BYTES: Final = 64 * MIB
+"""Growth above the initial windows, over all streams of a session."""
+PROCESS_GROWTH_BYTES: Final = 256 * MIB
+"""The same over all sessions of a process."""
+PROCESS_UNREAD_BYTES: Final = 256 * MIB
+"""Received and not yet consumed, over a process; above it the stream with the most unread is reset."""
+FRAME_BODY_BYTES: Final = 64 * KIB
+"""The largest data frame that we send."""
+STREAMS_PER_SESSION: Final = 16384
+"""Open streams of one session."""
+UNACKNOWLEDGED_STREAMS: Final = 256
+"""Streams opened and not yet acknowledged: the opener waits at it, the acceptor resets above it."""
+TOMBSTONES: Final = 16384
+"""Closed streams whose late frames are still skipped."""
+TOMBSTONE_SECONDS: Final = 60.0
+"""How long such a stream is remembered."""
+PENDING_PING_REPLIES: Final = 64
+"""Ping replies that wait to be sent; more pings are counted and not answered."""
+PINGS_PER_SPAN: Final = 10_000
+"""Pings of a peer in one span of RATE_SPAN_SECONDS."""
+EMPTY_FRAMES_PER_SPAN: Final = 10_000
+"""Empty data frames of a peer in one span."""
+FAULTS_PER_SPAN: Final = 1000
+"""Streams that we had to reset for a fault of the peer's in one span."""
+RATE_SPAN_SECONDS: Final = 10.0
+"""The span of the three counts above."""
+FOREIGN_OPENS: Final = 3
+"""Streams that the Agent tries to open (it may open none): each is reset, this many end the session."""
+STREAM_SEND_BYTES: Final = 64 * KIB
+"""Queued on one stream; above it the stream's producer is paused."""
+CARRIER_READ_BYTES: Final = 256 * KIB
+"""One read of the carrier's socket."""
+CARRIER_FLUSH_BYTES: Final = 256 * KIB
+"""Frames that go into one flush of the carrier."""
+PLAIN_READ_BYTES: Final = 64 * KIB
+"""One read of a Client's or Target's socket."""
+RECORD_BYTES: Final = 16 * KIB
+"""The largest control message."""
+SESSION_CLOSE_SECONDS: Final = 5.0
+"""A session that is closing ends after this long at the latest."""
+REFUSAL_LINGER_SECONDS: Final = 1.0
+"""How long the Proxy reads on after a refusal or a failed handshake, so that the Agent gets the reason."""
+HALF_CLOSED_SECONDS: Final = 120.0
+"""A connection with one direction ended and no byte in the other for this long is reset."""
+PAUSED_PROBE_SECONDS: Final = 15.0
+"""A paused socket is asked for a reset that it could not notice after this long, and then at this interval."""
+RESET_DRAIN_SECONDS: Final = 10.0
+"""How long bytes that came before a reset may take to leave the kernel before the reset is passed on."""
+TCP_KEEPALIVE_IDLE_SECONDS: Final = 60
+TCP_KEEPALIVE_INTERVAL_SECONDS: Final = 10
+TCP_KEEPALIVE_PROBES: Final = 3
+
+# -- liveness and reconnection ------------------------------------------------------------------------------------
+PING_SECONDS: Final = 15.0
+"""Between liveness pings."""
+PINGS_MISSED: Final = 2
+"""Unanswered pings after which a carrier is dead."""
+SUSPEND_JUMP_SECONDS: Final = 5.0
+"""CLOCK_BOOTTIME ahead of CLOCK_MONOTONIC by more than this: the machine slept, ping at once."""
+URGENT_PING_SECONDS: Final = 3.0
+"""The limit of a ping that was sent because something looks wrong (suspend, a second Agent with the same key)."""
+HEARTBEAT_SECONDS: Final = 60.0
+"""Between two `Running` messages."""
+TIMER_BUCKET_SECONDS: Final = 1.0
+"""The bucket of the batched timers for heartbeats and pings."""
+RECONNECT_FIRST_SECONDS: Final = 1.0
+RECONNECT_LARGEST_SECONDS: Final = 30.0
+"""Reconnection: full jitter on a bound that doubles from the first to the largest."""
+DUPLICATE_RETRY_SECONDS: Final = 5.0
+"""After `Another agent already connected`: exactly this."""
+UNREGISTERED_RETRY_SECONDS: Final = 300.0
+"""After `This agent is not registered` with the reason *unknown*, with a jitter of a tenth."""
+
+# -- scans and registry -------------------------------------------------------------------------------------------
+SCAN_IDLE_SECONDS: Final = 900.0
+"""A scan that a Client's connection began ends after this long without streams."""
+REGISTRY_POLL_SECONDS: Final = 0.5
+"""Between two looks at the registry for changes of the admin commands."""
+REGISTRY_WRITE_SECONDS: Final = 1.0
+"""What the Proxy notes of its agents is written in batches, this often."""
+
+# -- certificates -------------------------------------------------------------------------------------------------
+CA_DAYS: Final = 20 * 365
+PROXY_CERTIFICATE_DAYS: Final = 365
+PROXY_CERTIFICATE_RENEW_DAYS: Final = 30
+"""The Proxy's own certificate is issued anew when fewer days than this are left."""
+CERTIFICATE_BACKDATE_SECONDS: Final = 3600
+"""notBefore lies this far back, for clocks that go slow."""
+
+# -- logs ---------------------------------------------------------------------------------------------------------
+REFUSAL_LOG_SECONDS: Final = 1.0
+"""A rule logs one line a peer in this time; what came meanwhile is told as a count."""
+REFUSAL_LOG_PEERS: Final = 4096
+"""Peers and rules that are remembered for that."""
+LOGGED_TEXT_CHARACTERS: Final = 256
+"""The longest text from outside in one log line."""

@@ -1,0 +1,1 @@
+"""The SSH manhole for live inspection."""

@@ -1,0 +1,1 @@
+"""The Proxy: listeners and services on our side."""

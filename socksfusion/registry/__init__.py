@@ -1,0 +1,1 @@
+"""Which agents and scans exist: SQLite through SQLAlchemy Core."""

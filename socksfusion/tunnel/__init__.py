@@ -1,0 +1,1 @@
+"""The carrier (TLS connection of an Agent to a Proxy) and its streams as Twisted transports."""

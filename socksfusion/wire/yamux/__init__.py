@@ -1,0 +1,1 @@
+"""The yamux specification as a sans-IO session."""
