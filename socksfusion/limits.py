@@ -92,6 +92,10 @@ PLAIN_READ_BYTES: Final = 64 * KIB
 """One read of a Client's or Target's socket."""
 RECORD_BYTES: Final = 16 * KIB
 """The largest control message."""
+RECORD_DEPTH: Final = 8
+"""How deep maps and lists of a control message may lie in one another."""
+HOST_NAME_BYTES: Final = 253
+"""The longest host name (RFC 1035, section 3.1, without the root's dot), counted before anything else looks at it."""
 SESSION_CLOSE_SECONDS: Final = 5.0
 """A session that is closing ends after this long at the latest."""
 REFUSAL_LINGER_SECONDS: Final = 1.0
@@ -134,6 +138,8 @@ REGISTRY_POLL_SECONDS: Final = 0.5
 """Between two looks at the registry for changes of the admin commands."""
 REGISTRY_WRITE_SECONDS: Final = 1.0
 """What the Proxy notes of its agents is written in batches, this often."""
+REGISTRY_BUSY_SECONDS: Final = 5.0
+"""How long an access to the registry waits for another process that is writing."""
 
 # -- certificates -------------------------------------------------------------------------------------------------
 CA_DAYS: Final = 20 * 365
@@ -142,6 +148,8 @@ PROXY_CERTIFICATE_RENEW_DAYS: Final = 30
 """The Proxy's own certificate is issued anew when fewer days than this are left."""
 CERTIFICATE_BACKDATE_SECONDS: Final = 3600
 """notBefore lies this far back, for clocks that go slow."""
+PRIVATE_FILE_BYTES: Final = 64 * KIB
+"""The longest key, certificate or Agent copy that is read."""
 
 # -- logs ---------------------------------------------------------------------------------------------------------
 REFUSAL_LOG_SECONDS: Final = 1.0
