@@ -1,0 +1,145 @@
+"""An Agent's copy: the one file that an Agent's machine is given, and all that it needs.
+
+It is TOML with ``version = 1``, the agent's name, the Proxy's address and three PEM texts (``ca``, ``certificate``,
+``private_key``). A later version of the program may add keys; a change that an older one must not overlook raises
+``version``.
+"""
+
+import time
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from OpenSSL import SSL, crypto
+
+from socksfusion.errors import CopyError, UsageError
+from socksfusion.identity.names import check_agent_name, parse_proxy
+from socksfusion.identity.private_files import PrivateFileError, create_private, read_private, shown
+
+VERSION = 1
+
+_TEMPLATE = """\
+# An Agent copy of SocksFusion. It holds the private key of one agent: whoever reads this file can be that agent.
+version = {version}
+agent = "{agent}"
+proxy = "{proxy}"
+ca = '''
+{ca}'''
+certificate = '''
+{certificate}'''
+private_key = '''
+{key}'''
+"""
+
+
+@dataclass(frozen=True)
+class AgentCopy:
+    """What an Agent knows of itself and of its Proxy."""
+
+    agent: str
+    """The agent's name; the registry goes by the key, not by this."""
+    proxy: str
+    """The Proxy's address, ``HOST:PORT``."""
+    ca_pem: bytes
+    certificate_pem: bytes
+    key_pem: bytes = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "AgentCopy":
+        """Read and check the copy at ``path``.
+
+        Raises ``CopyError`` where others can read it, or it is damaged, of another version, or no copy at all. Whether
+        its certificates are valid today is not asked: see ``clock_problem``.
+        """
+        try:
+            text = read_private(path).decode()
+            values = tomllib.loads(text)
+        except PrivateFileError as error:
+            raise CopyError(str(error))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+            raise _damaged(path, "it can't be parsed")
+        return cls._from_values(path, values)
+
+    @classmethod
+    def _from_values(cls, path: Path, values: dict[str, Any]) -> "AgentCopy":
+        version = values.get("version")
+        if type(version) is not int or ("private_key" not in values and version <= VERSION):
+            raise CopyError(f"{shown(path)} is not an Agent copy; make one by: socksfusion agent add NAME")
+        if version > VERSION:
+            raise CopyError(
+                f"{shown(path)} is an Agent copy of version {version}, and this program reads version {VERSION}; "
+                "install a newer SocksFusion on this machine"
+            )
+        texts = {name: values.get(name) for name in ("agent", "proxy", "ca", "certificate", "private_key")}
+        missing = [name for name, text in texts.items() if not isinstance(text, str)]
+        if missing:
+            raise _damaged(path, f"{', '.join(missing)} is missing")
+        agent, proxy, *pems = (str(text) for text in texts.values())
+        copy = cls(agent, proxy, *(pem.encode() for pem in pems))
+        copy._check(path)
+        return copy
+
+    def _check(self, path: Path) -> None:
+        try:
+            check_agent_name(self.agent)
+            parse_proxy(self.proxy)
+        except UsageError as error:
+            raise _damaged(path, str(error))
+        try:
+            ca, certificate = self._certificates()
+            key = crypto.load_privatekey(crypto.FILETYPE_PEM, self.key_pem, b"")
+        except (ValueError, crypto.Error):
+            raise _damaged(path, "a certificate or the key in it can't be parsed")
+        try:
+            certificate.verify_directly_issued_by(ca)
+        except (ValueError, TypeError, InvalidSignature):
+            raise _damaged(path, "its certificate is not from its CA")
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(crypto.X509.from_cryptography(certificate))
+        try:
+            context.use_privatekey(key)
+            context.check_privatekey()
+        except SSL.Error:
+            raise _damaged(path, "its certificate and key don't belong together")
+
+    def _certificates(self) -> tuple[x509.Certificate, x509.Certificate]:
+        return x509.load_pem_x509_certificate(self.ca_pem), x509.load_pem_x509_certificate(self.certificate_pem)
+
+    def clock_problem(self, now: float | None = None) -> str | None:
+        """What to tell the user if the certificates aren't valid at ``now`` (Unix seconds), else ``None``."""
+        seconds = time.time() if now is None else now
+        for certificate in self._certificates():
+            first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            if not first.timestamp() <= seconds <= last.timestamp():
+                clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+                return (
+                    f"this machine's clock says {clock}, and the Agent copy is valid from {first:%Y-%m-%d} "
+                    f"to {last:%Y-%m-%d}; set the clock, or get a new copy by: socksfusion agent renew {self.agent}"
+                )
+        return None
+
+    def save(self, path: Path) -> None:
+        """Write the copy to ``path`` with mode 0600; ``CopyError`` where that name is taken or can't be written."""
+        text = _TEMPLATE.format(
+            version=VERSION,
+            agent=self.agent,
+            proxy=self.proxy,
+            ca=self.ca_pem.decode(),
+            certificate=self.certificate_pem.decode(),
+            key=self.key_pem.decode(),
+        )
+        try:
+            create_private(path, text.encode())
+        except FileExistsError:
+            raise CopyError(f"{shown(path)} exists already; give another name by --out, or move it away")
+        except PrivateFileError as error:
+            raise CopyError(str(error))
+
+
+def _damaged(path: Path, why: str) -> CopyError:
+    return CopyError(
+        f"the Agent copy {shown(path)} is damaged: {why}; get it again, or a new one by: socksfusion agent renew"
+    )

@@ -1,0 +1,122 @@
+"""OpenSSL's contexts for both ends of a carrier, and who the other end is. No other module makes or changes a context.
+
+TLS 1.3 alone (RFC 8446), certificates from the installation's CA on both sides, no tickets and no session cache: each
+connection proves its key anew. pyOpenSSL forbids changes after a context's first connection, so both are finished here.
+"""
+
+import hashlib
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.pyopenssl import extract_patterns, verify_hostname, verify_ip_address
+
+from socksfusion.errors import OperatorError
+from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.names import is_address
+from socksfusion.log import printable
+
+ALPN = b"socksfusion/1"
+"""The tunnel's name in the handshake (RFC 7301); the number is the protocol's major version."""
+
+_ENABLE_PARTIAL_WRITE = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE of openssl/ssl.h, which pyOpenSSL doesn't export
+_CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
+_verify_errors: WeakKeyDictionary[SSL.Connection, int] = WeakKeyDictionary()
+
+
+class WrongProxyName(OperatorError):
+    """The Proxy that answered is not called as the Agent called it."""
+
+
+def proxy_context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Context:
+    """The Proxy's side: an agent's certificate from the CA is required.
+
+    Raises ``SSL.Error`` or ``crypto.Error`` where a PEM text is damaged or certificate and key don't fit.
+    """
+    context = _context(ca_pem, certificate_pem, key_pem)
+    context.set_alpn_select_callback(_select_alpn)
+    return context
+
+
+def agent_context(copy: AgentCopy) -> SSL.Context:
+    """The Agent's side: a Proxy's certificate from the copy's CA is required; its name is ``verify_proxy_name``'s."""
+    context = _context(copy.ca_pem, copy.certificate_pem, copy.key_pem)
+    context.set_alpn_protos([ALPN])
+    return context
+
+
+def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_tls13_ciphersuites(_CIPHERS)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    # pyOpenSSL sets it; with it one call to send() makes one record of 16 KiB instead of taking all
+    context.clear_mode(_ENABLE_PARTIAL_WRITE)
+    store = context.get_cert_store()
+    assert store is not None  # a context always has one
+    store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, ca_pem))
+    context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, certificate_pem))
+    context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key_pem, b""))
+    context.check_privatekey()
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_verdict)
+    return context
+
+
+def _select_alpn(_connection: SSL.Connection, offered: list[bytes]) -> Any:
+    # a stranger's offer is no error here: the carrier asks is_tunnel() and says why it ends
+    return ALPN if ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _note_verdict(connection: SSL.Connection, _certificate: crypto.X509, code: int, _depth: int, ok: int) -> bool:
+    # OpenSSL's verdict stands; it is kept because the handshake's error doesn't carry it
+    if not ok:
+        _verify_errors[connection] = code
+    return bool(ok)
+
+
+def verify_error(connection: SSL.Connection) -> int | None:
+    """Why the peer's certificate was refused (an ``X509_V_ERR_`` number of OpenSSL), ``None`` if it was not."""
+    return _verify_errors.get(connection)
+
+
+def is_tunnel(connection: SSL.Connection) -> bool:
+    """Whether both ends agreed on our ALPN name; ask after the handshake."""
+    return connection.get_alpn_proto_negotiated() == ALPN
+
+
+def peer_key_digest(connection: SSL.Connection) -> bytes:
+    """SHA-256 of the peer's DER SubjectPublicKeyInfo (32 bytes); ``ValueError`` before the handshake is done."""
+    certificate = connection.get_peer_certificate()
+    if certificate is None:
+        raise ValueError("the peer has shown no certificate")
+    public_key = certificate.to_cryptography().public_key()
+    encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(encoded).digest()
+
+
+def verify_proxy_name(connection: SSL.Connection, host: str) -> None:
+    """Check that the Proxy's certificate is for ``host``, a DNS name or an IP address (RFC 9525).
+
+    Raises ``WrongProxyName``.
+    """
+    verify = verify_ip_address if is_address(host) else verify_hostname
+    try:
+        verify(connection, host)
+    except (VerificationError, CertificateError, ValueError):
+        certificate = connection.get_peer_certificate()
+        patterns = extract_patterns(certificate) if certificate else []
+        names = ", ".join(_pattern_text(pattern) for pattern in patterns) or "no name"
+        raise WrongProxyName(
+            f"the Proxy at {printable(host)} has a certificate for {printable(names)}; use one of these names, or "
+            f"add this one on the Proxy's side by: socksfusion init --name {printable(host)}"
+        )
+
+
+def _pattern_text(pattern: object) -> str:
+    value = getattr(pattern, "pattern", pattern)
+    inner = getattr(value, "pattern", value)
+    return inner.decode("ascii", "replace") if isinstance(inner, bytes) else str(inner)
