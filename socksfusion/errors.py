@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from socksfusion.exit_codes import ExitCode
+
 
 class OperatorError(Exception):
     """Something that a person has to put right.
@@ -10,22 +12,28 @@ class OperatorError(Exception):
     end with ``exit_code``.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
 
 
 class UsageError(OperatorError):
     """An argument, option or configuration that can't be used as it is."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class StateError(OperatorError):
     """The state folder, or the registry in it, can't be used."""
 
-    exit_code = 3
+    exit_code = ExitCode.STATE
 
 
 class CopyError(OperatorError):
     """An Agent's copy file is damaged, foreign, of another version, or can't be written."""
 
-    exit_code = 4
+    exit_code = ExitCode.STATE
+
+
+class ListenError(OperatorError):
+    """A listener can't be opened."""
+
+    exit_code = ExitCode.LISTEN

@@ -1,0 +1,84 @@
+"""Options of ``twistd socksfusion-agent``."""
+
+import ipaddress
+from collections.abc import Sequence
+from typing import ClassVar
+
+from twisted.python import usage
+
+from socksfusion import endpoints, limits
+from socksfusion.identity.names import parse_proxy
+from socksfusion.options import Parameter, ProgramOptions, count, parameter, path, seconds, size, text
+
+
+class Options(ProgramOptions):
+    """The Agent's options, each by its name: ``options["pings-missed"]``. Paths are absolute.
+
+    ``proxy`` is ``(host, port)`` or ``None``; ``allow`` a list of ``ipaddress`` networks; ``manhole`` is ``None`` where
+    it is off, and names its interface otherwise.
+    """
+
+    program = "socksfusion-agent"
+    synopsis = "--copy NAME.agent [options]"
+    longdesc = (
+        "Connects to the Proxy that its copy file names and opens what the Proxy's clients ask for. Messages go to "
+        "standard output, the log to standard error. Sizes may end in KiB or MiB."
+    )
+    paths = ("copy", "authorized-keys", "manhole-host-key")
+    repeatable = ("allow",)
+
+    optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
+        ["exit-if-unregistered", None, "end with exit code 6 where this agent is not registered, instead of retrying"],
+    ]
+    optParameters: ClassVar[Sequence[Parameter]] = [
+        path("copy", "this agent's copy file, made by 'socksfusion agent add'"),
+        parameter(
+            "proxy",
+            None,
+            "HOST:PORT of the Proxy, instead of the copy file's; port 443 by default",
+            parse_proxy,
+        ),
+        text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
+        path("authorized-keys", "public keys that may use the manhole"),
+        path("manhole-host-key", "private key of the manhole's SSH server; made where it is missing"),
+        seconds("handshake", limits.HANDSHAKE_SECONDS, "limit of connecting to the Proxy, TLS handshake and hello"),
+        seconds("reconnect-first", limits.RECONNECT_FIRST_SECONDS, "bound of the first wait before reconnecting"),
+        seconds("reconnect-largest", limits.RECONNECT_LARGEST_SECONDS, "bound that it doubles up to; waits are random"),
+        seconds(
+            "unregistered-retry",
+            limits.UNREGISTERED_RETRY_SECONDS,
+            "wait after 'This agent is not registered', with a random tenth",
+        ),
+        seconds("ping", limits.PING_SECONDS, "between two liveness pings"),
+        count("pings-missed", limits.PINGS_MISSED, "unanswered pings after which the connection is dead"),
+        seconds("half-closed", limits.HALF_CLOSED_SECONDS, "a half-closed, silent connection is reset after this long"),
+        count("dials", limits.DIALS_AT_ONCE, "connection attempts to targets under way at once; more wait in order"),
+        count("streams", limits.STREAMS_PER_SESSION, "open streams"),
+        size("stream-window", limits.STREAM_WINDOW_BYTES, "how far the receive window of one stream may grow"),
+        size("process-growth", limits.PROCESS_GROWTH_BYTES, "growth of receive windows over all streams"),
+        size("process-unread", limits.PROCESS_UNREAD_BYTES, "received and not yet taken, over all streams"),
+    ]
+
+    def opt_allow(self, network: str) -> None:
+        """An address range in CIDR notation that clients may reach; repeatable, and once given it is the whole list.
+        Loopback, link-local, multicast and broadcast addresses need a range that lies wholly inside theirs
+        [default: everything but those]
+        """
+        try:
+            self["allow"].append(ipaddress.ip_network(network))
+        except ValueError as error:
+            raise usage.UsageError(f"--allow: {error} (write for instance 10.0.0.0/8 or 192.0.2.7)") from None
+
+    def postOptions(self) -> None:
+        """Check what depends on more than one option; see ``ProgramOptions`` for what happens on errors."""
+        if self["copy"] is None:
+            raise usage.UsageError("--copy FILE is missing: the file that 'socksfusion agent add' made")
+        if self["manhole"] is None:
+            return
+        for name in ("authorized-keys", "manhole-host-key"):
+            if self[name] is None:
+                raise usage.UsageError(f"--manhole needs --{name} FILE")
+        try:
+            self["manhole"] = endpoints.loopback_by_default(endpoints.checked(self["manhole"]))
+        except endpoints.EndpointError as error:
+            raise usage.UsageError(f"--manhole: {error}") from None
