@@ -4,7 +4,6 @@ Certificates follow RFC 5280. What a certificate may do stands in its extended k
 for the Proxy's, nor the reverse; common names are for people and decide nothing. Keys are on the curve P-256.
 """
 
-import hashlib
 import ipaddress
 import secrets
 import time
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from socksfusion import limits
+from socksfusion.identity.digest import key_digest
 from socksfusion.identity.names import check_agent_name, check_host, is_address
 
 
@@ -90,15 +90,6 @@ class Authority:
     def _sign(self, builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> Issued:
         certificate = builder.sign(self._key, hashes.SHA256())
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), dump_key(key), key_digest(certificate))
-
-
-def key_digest(certificate: x509.Certificate) -> bytes:
-    """SHA-256 of the certificate's DER SubjectPublicKeyInfo, 32 bytes."""
-    return hashlib.sha256(
-        certificate.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    ).digest()
 
 
 def certificate_names(certificate_pem: bytes) -> list[str]:

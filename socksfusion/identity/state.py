@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from socksfusion import limits
 from socksfusion.errors import StateError
+from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.authority import Authority, certificate_names
 from socksfusion.identity.names import check_host
 from socksfusion.identity.private_files import (
@@ -41,7 +42,7 @@ _UNFINISHED = ".unfinished"
 class ExposedStateError(StateError):
     """A key or the folder itself is open to others."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class StateFolder:

@@ -4,17 +4,16 @@ TLS 1.3 alone (RFC 8446), certificates from the installation's CA on both sides,
 connection proves its key anew. pyOpenSSL forbids changes after a context's first connection, so both are finished here.
 """
 
-import hashlib
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import extract_patterns, verify_hostname, verify_ip_address
 
 from socksfusion.errors import OperatorError
 from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.digest import key_digest
 from socksfusion.identity.names import is_address
 from socksfusion.log import printable
 
@@ -52,6 +51,7 @@ def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Conte
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_tls13_ciphersuites(_CIPHERS)
+    # OpenSSL still sends tickets under these settings (openssl#8077), but dead ones: no session is kept for them
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     # pyOpenSSL sets it; with it one call to send() makes one record of 16 KiB instead of taking all
@@ -93,9 +93,7 @@ def peer_key_digest(connection: SSL.Connection) -> bytes:
     certificate = connection.get_peer_certificate()
     if certificate is None:
         raise ValueError("the peer has shown no certificate")
-    public_key = certificate.to_cryptography().public_key()
-    encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(encoded).digest()
+    return key_digest(certificate.to_cryptography())
 
 
 def verify_proxy_name(connection: SSL.Connection, host: str) -> None:

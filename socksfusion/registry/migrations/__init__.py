@@ -1,0 +1,1 @@
+"""How a registry of an earlier version becomes one of this version: alembic's scripts, run by ``store``."""

@@ -1,0 +1,155 @@
+"""The registry inside a running Proxy: a thread of its own for SQLite, and a snapshot in memory for everything else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from socksfusion import limits
+from socksfusion.log import make_logger
+from socksfusion.registry.database import RegistryError
+from socksfusion.registry.schema import Snapshot
+from socksfusion.registry.store import Registry
+
+_log = make_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RegistryWatch(Service):
+    """Keeps ``snapshot`` in step with the registry at ``path`` and tells ``observe``'s callbacks when it changed.
+
+    Driven by three kinds of sources: a timer that looks for other processes' changes every
+    ``limits.REGISTRY_POLL_SECONDS``; ``run``, for the Proxy's own changes; and the service's start and stop. While the
+    database fails, the snapshot stays as it was, and one line in the log says so.
+
+    The registry is opened by ``startService``, not before: twistd forks in between, and SQLite must not cross a fork.
+    """
+
+    snapshot: Snapshot
+    """The registry as it was read last; there from ``startService`` on."""
+
+    def __init__(self, reactor: Any, path: Path, threads: Any = None) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._threads = threads or ThreadPool(1, 1, "registry")
+        self._observers: list[Callable[[Snapshot], None]] = []
+        self._registry: Registry | None = None
+        self._loaded = (0, 0)
+        self._failing = False
+        self._poll = LoopingCall(self._look)
+        self._poll.clock = reactor
+
+    def observe(self, changed: Callable[[Snapshot], None]) -> None:
+        """Have ``changed(snapshot)`` called on the reactor after each change, beginning with the next one."""
+        self._observers.append(changed)
+
+    def startService(self) -> None:
+        """Open the registry and read it, before the first connection can ask; raises ``RegistryError``."""
+        self._registry = registry = Registry.open(self._path)
+        if not registry.serve():
+            _log.warn("another Proxy works with this state folder; give each Proxy a folder of its own")
+        self.snapshot = registry.snapshot()
+        self._loaded = (registry.data_version(), registry.generation)
+        self._threads.start()
+        super().startService()  # type: ignore[no-untyped-call]
+        self._poll.start(limits.REGISTRY_POLL_SECONDS, now=False)
+
+    def stopService(self) -> "Deferred[None]":
+        """Finish what waits in the thread, then close the registry."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._registry is None:
+            return succeed(None)  # it never started
+        self._poll.stop()
+        closed = self._in_thread(self._registry.close)
+        self._registry = None
+
+        def stop_threads(result: T) -> T:
+            self._threads.stop()
+            return result
+
+        return closed.addBoth(stop_threads)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
+        """Call a method of ``registry`` in the registry's thread, after those that wait there.
+
+        When the Deferred fires, ``snapshot`` shows the change. It fails with what the method raised.
+        """
+        if self._registry is None:
+            return fail(_closed())
+        answer = self._in_thread(self._run_and_look, function, args, kwargs)
+        return answer.addCallback(self._deliver)
+
+    @property
+    def registry(self) -> Registry:
+        """The open registry, for ``run`` only: ``watch.run(watch.registry.activate, digest)``."""
+        if self._registry is None:
+            raise _closed()
+        return self._registry
+
+    def _in_thread(self, function: Callable[..., T], *args: object) -> "Deferred[T]":
+        return cast("Deferred[T]", deferToThreadPool(self._reactor, self._threads, function, *args))
+
+    def _run_and_look(self, function: Callable[..., T], args: Any, kwargs: Any) -> tuple[T, Snapshot | None]:
+        result = function(*args, **kwargs)
+        try:
+            return result, self._load_changes()
+        except RegistryError:
+            return result, None  # the call itself is done; the next look tells what is wrong
+
+    def _load_changes(self) -> Snapshot | None:
+        """In the thread: the registry anew if anything changed since the last time."""
+        registry = self._registry
+        if registry is None:
+            return None  # stopService has just been called
+        # the version is asked first: a change after it is found by the next look
+        now = (registry.data_version(), registry.generation)
+        if now == self._loaded:
+            return None
+        snapshot = registry.snapshot()
+        self._loaded = now
+        return snapshot
+
+    def _deliver(self, answer: tuple[T, Snapshot | None]) -> T:
+        result, snapshot = answer
+        if snapshot is not None:
+            self._publish(snapshot)
+        return result
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        for changed in self._observers:
+            try:
+                changed(snapshot)
+            except Exception:
+                _log.failure("an observer of the registry failed")
+
+    def _look(self) -> "Deferred[None]":
+        return self._in_thread(self._load_changes).addCallbacks(self._looked, self._failed)
+
+    def _looked(self, snapshot: Snapshot | None) -> None:
+        if self._failing:
+            self._failing = False
+            _log.info("the registry can be read again")
+        if snapshot is not None and self.running:
+            self._publish(snapshot)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._failing:
+            return
+        self._failing = True
+        if failure.check(RegistryError):
+            _log.error("{why}; going on with what was read before", why=failure.getErrorMessage())
+        else:
+            _log.failure("the registry can't be read; going on with what was read before", failure)
+
+
+def _closed() -> RegistryError:
+    return RegistryError("the registry is closed: the Proxy is not running")
