@@ -1,0 +1,35 @@
+"""The settings of a plain TCP connection, the same for a Client's and for a Target's."""
+
+import socket
+from typing import Any, Final
+
+from twisted.internet.interfaces import ITCPTransport
+
+from socksfusion import limits
+
+_OPTIONS: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, limits.TCP_KEEPALIVE_IDLE_SECONDS),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.TCP_KEEPALIVE_INTERVAL_SECONDS),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.TCP_KEEPALIVE_PROBES),
+)
+
+
+def prepare(transport: Any) -> None:
+    """Set up a connection that was just made: reads of ``limits.PLAIN_READ_BYTES``, TCP_NODELAY, keepalive.
+
+    A transport that is not TCP (a Unix socket) gets the size of its reads only. Never raises for a connection that is
+    already gone: its protocol is about to be told.
+    """
+    transport.bufferSize = limits.PLAIN_READ_BYTES
+    is_tcp: bool = ITCPTransport.providedBy(transport)
+    if not is_tcp:
+        return
+    handle = transport.getHandle()
+    try:
+        for level, name, value in _OPTIONS:
+            handle.setsockopt(level, name, value)
+    except OSError:
+        # Twisted's Unix transports claim to be TCP; a TCP socket that refuses has been reset
+        pass
