@@ -1,0 +1,262 @@
+"""The Agent's policy: guarded ranges in every spelling (attacks.md, row C4) and what --allow opens."""
+
+import errno
+import socket
+from ipaddress import ip_address
+
+import pytest
+
+from socksfusion.agent import policy
+from socksfusion.agent.names import look_up
+from socksfusion.agent.policy import Policy, literal, owns_address, parse_allow
+
+
+def nothing_is_own(_address: policy.Address) -> bool:
+    return False
+
+
+def allowing(*rules: str, owns: object = nothing_is_own) -> Policy:
+    return Policy([parse_allow(rule) for rule in rules], owns=owns)  # type: ignore[arg-type]
+
+
+LITERALS = {
+    "127.0.0.1": "own host",
+    "127.0.0.2": "own host",
+    "127.1.2.3": "own host",
+    "127.255.255.255": "own host",
+    "::1": "own host",
+    "0:0:0:0:0:0:0:1": "own host",
+    "0000:0000:0000:0000:0000:0000:0000:0001": "own host",
+    "::0001": "own host",
+    "::1%lo": "own host",
+    "::1%1": "own host",
+    "::ffff:127.0.0.1": "own host",
+    "::ffff:7f00:1": "own host",
+    "::FFFF:127.0.0.1": "own host",
+    "0:0:0:0:0:ffff:7f00:0001": "own host",
+    "::ffff:127.0.0.1%lo": "own host",
+    "::ffff:0:127.0.0.1": "own host",
+    "::127.0.0.1": "own host",
+    "::7f00:1": "own host",
+    "2002:7f00:1::": "own host",
+    "2002:7f00:0001::1": "own host",
+    "2002:7fff:ffff:1:2:3:4:5": "own host",
+    "64:ff9b::127.0.0.1": "own host",
+    "64:ff9b::7f00:1": "own host",
+    "64:ff9b:1::127.0.0.1": "own host",
+    "2001:0:7f00:1::": "own host",
+    # the client of a Teredo address stands inverted in its last 32 bits (RFC 4380, section 4): 127.0.0.1
+    "2001:0:808:808:0:0:80ff:fffe": "own host",
+    "0.0.0.0": "unspecified",
+    "0.1.2.3": "unspecified",
+    "::": "unspecified",
+    "::0": "unspecified",
+    "0:0:0:0:0:0:0:0": "unspecified",
+    "::ffff:0.0.0.0": "unspecified",
+    "::ffff:0:0": "unspecified",
+    "64:ff9b::": "unspecified",
+    "2002::": "unspecified",
+    "169.254.169.254": "link-local",
+    "169.254.0.1": "link-local",
+    "::ffff:169.254.169.254": "link-local",
+    "::ffff:a9fe:a9fe": "link-local",
+    "64:ff9b::a9fe:a9fe": "link-local",
+    "2002:a9fe:a9fe::": "link-local",
+    "::169.254.169.254": "link-local",
+    "fe80::1": "link-local",
+    "fe80::1%lo": "link-local",
+    "fe80::a9fe:a9fe%eth0": "link-local",
+    "febf:ffff::1": "link-local",
+    "224.0.0.1": "multicast",
+    "239.255.255.250": "multicast",
+    "ff02::1": "multicast",
+    "ff02::1%lo": "multicast",
+    "ff0e::1": "multicast",
+    "::ffff:224.0.0.251": "multicast",
+    "255.255.255.255": "broadcast",
+    "::ffff:255.255.255.255": "broadcast",
+    "fd00:ec2::254": "cloud metadata",
+    "100.100.100.200": "cloud metadata",
+}
+NUMERIC_NAMES = [
+    "127.1",
+    "127.0.1",
+    "0177.0.0.1",
+    "0x7f.1",
+    "0x7f.0.0.1",
+    "0x7f000001",
+    "0X7F000001",
+    "017700000001",
+    "2130706433",
+    "127.0x0.0x0.0x1",
+    "0",
+    "00",
+    "0.0",
+    "0x0",
+    "0x0.0x0.0x0.0x0",
+    "4294967295",
+    "037777777777",
+    "2852039166",
+    "0xa9fea9fe",
+    "0251.0376.0251.0376",
+    "169.254.43518",
+    "3758096385",
+    "\uff11\uff12\uff17.\uff10.\uff10.\uff11",
+    "127\u30020\u30020\u30021",
+]
+
+
+@pytest.mark.parametrize(("address", "rule"), LITERALS.items())
+def test_c4_a_guarded_literal_is_denied_in_every_spelling(address: str, rule: str) -> None:
+    decision = Policy(owns=nothing_is_own).check(address)
+    assert not decision.allowed
+    assert decision.rule == rule
+
+
+@pytest.mark.parametrize("name", NUMERIC_NAMES)
+def test_c4_a_name_that_looks_like_a_number_is_judged_by_what_the_resolver_makes_of_it(name: str) -> None:
+    assert literal(name) is None, "no literal by our own parser, so the resolver's reading is the only one"
+    for address in look_up(name):
+        assert not Policy(owns=nothing_is_own).check(address).allowed
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "8.8.8.8", "fd00::1"])
+def test_the_networks_behind_the_agent_are_allowed(address: str) -> None:
+    decision = Policy(owns=nothing_is_own).check(address)
+    assert decision.allowed
+    assert decision.address == address
+
+
+@pytest.mark.parametrize("address", ["2002:0a00:1::1", "64:ff9b::10.0.0.1", "2001:db8::127.0.0.1"])
+def test_an_embedded_address_that_is_not_guarded_is_no_reason(address: str) -> None:
+    assert Policy(owns=nothing_is_own).check(address).allowed
+
+
+def test_a_mapped_address_is_dialled_as_the_address_that_it_means() -> None:
+    assert Policy(owns=nothing_is_own).check("::ffff:10.0.0.1").address == "10.0.0.1"
+
+
+def test_an_address_that_the_machine_has_is_its_own_host_in_every_form() -> None:
+    own = ip_address("10.0.0.5")
+    guard = Policy(owns=lambda address: address == own)
+    for address in ("10.0.0.5", "::ffff:10.0.0.5", "2002:a00:5::1", "64:ff9b::10.0.0.5"):
+        assert guard.check(address).rule == "own host"
+    assert guard.check("10.0.0.6").allowed
+
+
+def test_what_is_no_literal_is_no_question() -> None:
+    with pytest.raises(ValueError, match="localhost"):
+        Policy().check("localhost")
+
+
+def test_allow_is_the_whole_list() -> None:
+    listed = allowing("10.0.0.0/8", "2001:db8::/32")
+    assert listed.check("10.1.2.3").allowed
+    assert listed.check("10.1.2.3").rule == "10.0.0.0/8"
+    assert listed.check("::ffff:10.1.2.3").allowed
+    assert listed.check("2001:db8::1").allowed
+    for address in ("192.168.0.1", "2001:db9::1", "127.0.0.1"):
+        assert listed.check(address).rule == "not in --allow"
+
+
+def test_an_empty_list_allows_nothing() -> None:
+    assert not Policy([], owns=nothing_is_own).check("10.0.0.1").allowed
+
+
+@pytest.mark.parametrize(
+    ("rule", "address"),
+    [
+        ("127.0.0.0/8", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.0/30", "::ffff:127.0.0.1"),
+        ("::1", "::1"),
+        ("::1/128", "::1%lo"),
+        ("::ffff:127.0.0.0/104", "127.0.0.1"),
+        ("169.254.169.254", "169.254.169.254"),
+        ("fe80::/10", "fe80::1%lo"),
+        ("224.0.0.0/4", "224.0.0.1"),
+        ("0.0.0.0/8", "0.0.0.0"),
+        ("100.100.100.200/32", "100.100.100.200"),
+    ],
+)
+def test_a_rule_wholly_inside_a_guarded_range_opens_it(rule: str, address: str) -> None:
+    assert allowing(rule).check(address).allowed
+
+
+@pytest.mark.parametrize(
+    ("rule", "address"),
+    [
+        ("0.0.0.0/0", "127.0.0.1"),
+        ("126.0.0.0/7", "127.0.0.1"),
+        ("0.0.0.0/0", "169.254.169.254"),
+        ("::/0", "::1"),
+        ("::/0", "fe80::1%lo"),
+        ("::/0", "64:ff9b::127.0.0.1"),
+        ("64:ff9b::/96", "64:ff9b::127.0.0.1"),
+        ("2002::/16", "2002:7f00:1::"),
+        ("fe00::/8", "fe80::1"),
+        ("192.0.0.0/2", "224.0.0.1"),
+    ],
+)
+def test_a_rule_that_is_wider_does_not(rule: str, address: str) -> None:
+    decision = allowing(rule).check(address)
+    assert not decision.allowed
+    assert decision.rule != "not in --allow"
+
+
+def test_an_address_of_the_machine_is_opened_by_itself_only() -> None:
+    own = ip_address("192.168.1.5")
+    assert not allowing("192.168.1.0/24", owns=own.__eq__).check("192.168.1.5").allowed
+    assert allowing("192.168.1.0/24", owns=own.__eq__).check("192.168.1.6").allowed
+    assert allowing("192.168.1.0/24", "192.168.1.5", owns=own.__eq__).check("192.168.1.5").allowed
+
+
+def test_parse_allow() -> None:
+    assert str(parse_allow("10.0.0.0/8")) == "10.0.0.0/8"
+    assert str(parse_allow("192.0.2.7")) == "192.0.2.7/32"
+    assert str(parse_allow("2001:db8::7")) == "2001:db8::7/128"
+    assert str(parse_allow("::ffff:10.0.0.0/104")) == "10.0.0.0/8"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "not a network such as"),
+        ("localhost", "not a network such as"),
+        ("127.1", "not a network such as"),
+        ("10.0.0.0/33", "not a network such as"),
+        ("fe80::1%lo", "not a network such as|interface"),
+        ("10.0.0.1/8", r"did you mean 10\.0\.0\.0/8\?"),
+        ("bad\x1b[2J", r"bad\\x1b\[2J: not a network"),
+    ],
+)
+def test_parse_allow_says_what_is_wrong(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parse_allow(text)
+
+
+def test_the_machine_has_its_loopback_addresses_and_no_documentation_address() -> None:
+    assert owns_address(ip_address("127.0.0.1"))
+    assert owns_address(ip_address("127.200.3.4"))
+    # RFC 5737: nobody has it
+    assert not owns_address(ip_address("203.0.113.77"))
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES])
+def test_where_binding_is_forbidden_the_source_address_tells(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    class Sandboxed(socket.socket):
+        def bind(self, _address: object) -> None:
+            raise OSError(number, "forbidden")
+
+    monkeypatch.setattr(policy.socket, "socket", Sandboxed)
+    assert owns_address(ip_address("127.0.0.1"))
+    assert not owns_address(ip_address("203.0.113.77"))
+
+
+def test_an_answer_that_cannot_be_had_is_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor(*_arguments: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(policy.socket, "socket", no_descriptor)
+    with pytest.raises(OSError, match="too many"):
+        Policy().check("10.0.0.1")
