@@ -4,15 +4,20 @@ The grammar is that of ``twisted.internet.endpoints.serverFromString``: parts be
 is a named one, a backslash takes the next character as it is.
 """
 
+import errno
 import ipaddress
 import os
 import socket
 
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorCore, IStreamServerEndpoint
+from twisted.python.failure import Failure
 
 from socksfusion import limits
-from socksfusion.errors import UsageError
+from socksfusion.errors import ListenError, UsageError
 
 _INTERFACES = {"tcp": "127.0.0.1", "tcp6": "::1"}
 _WITH_BACKLOG = ("tcp", "tcp6", "unix")
@@ -75,6 +80,48 @@ def loopback_by_default(text: str) -> str:
     return text
 
 
+class Listener(Service):
+    """Serves ``factory`` on the endpoint ``text``; ``port`` is Twisted's listening port while it is open.
+
+    Starting raises ``ListenError`` where the endpoint can't be opened.
+    """
+
+    def __init__(self, reactor: IReactorCore, text: str, factory: IProtocolFactory) -> None:
+        self.port: IListeningPort | None = None
+        self._text = text
+        self._endpoint = server(reactor, text)
+        self._factory = factory
+
+    def privilegedStartService(self) -> None:
+        """Open the endpoint, before root's rights are given up."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._open()
+
+    def startService(self) -> None:
+        """Open the endpoint unless ``privilegedStartService`` did."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self.port is None:
+            self._open()
+
+    def _open(self) -> None:
+        failures: list[Failure] = []
+        self._endpoint.listen(self._factory).addCallbacks(self._opened, failures.append)
+        if failures:
+            raise ListenError(f"can't listen on {self._text}: {_why(self._text, failures[0].value)}")
+
+    def _opened(self, port: IListeningPort) -> None:
+        self.port = port
+
+    def stopService(self) -> "Deferred[None]":
+        """Close the endpoint; connections go on."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        port, self.port = self.port, None
+        if port is None:
+            return succeed(None)
+        closing: Deferred[None] = maybeDeferred(port.stopListening)  # type: ignore[call-overload]
+        return closing
+
+
 def _from_string(reactor: IReactorCore | None, text: str) -> IStreamServerEndpoint:
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
@@ -118,3 +165,14 @@ def _inherited_socket_is_local(text: str) -> bool:
             return ipaddress.ip_address(handed.getsockname()[0]).is_loopback
     except (ValueError, OSError) as error:
         raise EndpointError(f"{text!r}: the socket that was handed over can't be judged: {error}") from error
+
+
+def _why(text: str, error: BaseException | None) -> str:
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    number = cause.errno if isinstance(cause, OSError) else None
+    reason = os.strerror(number) if number else str(cause)
+    if number == errno.EADDRINUSE:
+        return f"{reason}; end the program that has it (ss -ltnp shows it) or give another endpoint"
+    if number == errno.EACCES and not text.startswith("unix"):
+        return f"{reason}; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE"
+    return reason

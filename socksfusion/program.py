@@ -1,0 +1,155 @@
+"""What both programs share around twistd: clock, descriptors, log, and an end that tells why.
+
+``twistd`` itself always ends with 0 or by a signal, logs to standard output under ``-n``, and times by the wall clock.
+"""
+
+import atexit
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from twisted.application.service import MultiService
+from twisted.internet.base import ReactorBase
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEventAsClassicLogText
+from twisted.python.usage import Options
+
+from socksfusion.errors import OperatorError
+from socksfusion.exit_codes import ExitCode
+from socksfusion.log import make_logger
+from socksfusion.options import ProgramOptions, complain, visible
+
+_log = make_logger()
+
+
+class Program(MultiService):
+    """The service that a plugin's ``makeService`` returns; the program's services are its children.
+
+    ``reactor`` is the one that twistd chose, ``options`` the parsed options.
+    """
+
+    def __init__(self, reactor: Any, options: ProgramOptions) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.reactor = reactor
+        self.options = options
+        self._code = ExitCode.NORMAL
+        self._ending = False
+        twistd: Options | dict[str, Any] = options.parent or {}
+        self.daemon = options.parent is not None and not twistd.get("nodaemon")
+        self._logs_elsewhere = self.daemon or any(twistd.get(name) for name in ("logfile", "logger", "syslog"))
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application; its log goes to standard error unless twistd was told otherwise."""
+        if not self._logs_elsewhere:
+            parent.setComponent(ILogObserver, text_observer(sys.stderr))
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        """Open the listeners; an ``OperatorError`` ends the program with its exit code."""
+        self._start(super().privilegedStartService)
+
+    def startService(self) -> None:
+        """Start every service; an ``OperatorError`` ends the program with its exit code."""
+        self._start(super().startService)
+
+    def _start(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except OperatorError as error:
+            if self.daemon:
+                raise  # twistd passes it on to the shell, and ends with 1
+            self.end(error.exit_code, str(error))
+
+    def end(self, code: ExitCode, text: str = "") -> None:
+        """Stop every service and end the process with ``code``; ``text`` tells the user why, in one line.
+
+        The first call decides. May be called at any time, also before the reactor runs.
+        """
+        if self._ending:
+            return
+        self._ending = True
+        self._code = code
+        if text:
+            complain(self.options.program, text)
+            if self._logs_elsewhere:
+                _log.error("{text}", text=visible(text))
+        self.reactor.callWhenRunning(self._stop)
+
+    def _stop(self) -> None:
+        try:
+            self.reactor.stop()
+        except ReactorNotRunning:
+            pass  # a signal was faster
+
+    def exit_with_code(self) -> None:
+        """As the last step of the process: end it with the code that ``end`` was given."""
+        if self._code is not ExitCode.NORMAL:
+            for stream in (sys.__stdout__, sys.__stderr__):
+                _flush(stream)
+            os._exit(self._code)
+
+
+def make_program(options: ProgramOptions, build: Callable[[Program], None]) -> Program:
+    """For a plugin's ``makeService``: prepare the process, and let ``build`` add the services to the program.
+
+    An ``OperatorError`` of ``build``, or a package that is not installed, becomes one line and an exit code.
+    """
+    from twisted.internet import reactor  # not before twistd has installed the one that it was told to
+
+    use_monotonic_time(reactor)
+    raise_descriptor_limit()
+    program = Program(reactor, options)
+    # registered early so that it runs late: twistd gives no other way to an exit code
+    atexit.register(program.exit_with_code)
+    try:
+        build(program)
+    except OperatorError as error:
+        complain(options.program, str(error))
+        raise SystemExit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        extra = options.program.removeprefix("socksfusion-")
+        complain(options.program, f"{error}; install it with: pip install 'socksfusion[{extra}]'")
+        raise SystemExit(ExitCode.USAGE) from None
+    return program
+
+
+def use_monotonic_time(reactor: Any) -> None:
+    """Let ``reactor.callLater`` count by the monotonic clock: a step of the wall clock moves no timer.
+
+    Must come before the first timer is set (attacks.md, K1). A reactor with a clock of its own keeps it.
+    """
+    if isinstance(reactor, ReactorBase) and reactor.seconds is ReactorBase.seconds and not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError) as error:
+        _log.warn("the limit of open files can't be raised: {error}", error=error)
+
+
+def text_observer(out: TextIO) -> FileLogObserver:
+    """A log observer that writes lines of text without control characters to ``out``."""
+    return FileLogObserver(out, _format)
+
+
+def _format(event: LogEvent) -> str | None:
+    text = formatEventAsClassicLogText(event)
+    if text is None:
+        return None
+    # a traceback has lines and tabs of its own
+    return "".join(character if character in "\n\t" else visible(character) for character in text)
+
+
+def _flush(stream: TextIO | None) -> None:
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError:
+        pass  # nobody reads it any more
