@@ -26,10 +26,12 @@ LISTEN_BACKLOG: Final = 1024
 # -- connecting ---------------------------------------------------------------------------------------------------
 CONNECT_SECONDS: Final = 10.0
 """The Agent's limit for one CONNECT: name resolution and every attempt together."""
-CONNECT_OUTER_SECONDS: Final = 15.0
-"""The Proxy's limit for an Agent that never answers a connect request."""
+ANSWER_MARGIN_SECONDS: Final = 5.0
+"""What an Agent may take to answer above its own limits (a turn, the dial); then its silence is answered 0x01."""
 ATTEMPT_DELAY_SECONDS: Final = 0.25
 """Between the starts of two connection attempts to one name (RFC 8305, section 5)."""
+ADDRESSES_PER_NAME: Final = 16
+"""Of one name's addresses so many are tried: a name with thousands must not make one CONNECT a flood."""
 RESOLVER_SECONDS: Final = 5.0
 """A name look-up that takes longer counts as failed."""
 RESOLVER_THREADS: Final = 64
@@ -54,6 +56,8 @@ INITIAL_WINDOW_BYTES: Final = 256 * KIB
 """A stream's receive window at its start (yamux specification)."""
 STREAM_WINDOW_BYTES: Final = 16 * MIB
 """How far one stream's receive window may grow."""
+SHORTEST_ROUND_TRIP_SECONDS: Final = 0.002
+"""Round trips below this count as this when windows grow: the turns of the two programs take as long."""
 SESSION_GROWTH_BYTES: Final = 64 * MIB
 """Growth above the initial windows, over all streams of a session."""
 PROCESS_GROWTH_BYTES: Final = 256 * MIB
@@ -84,6 +88,8 @@ FOREIGN_OPENS: Final = 3
 """Streams that the Agent tries to open (it may open none): each is reset, this many end the session."""
 STREAM_SEND_BYTES: Final = 64 * KIB
 """Queued on one stream; above it the stream's producer is paused."""
+STREAM_SEND_LOW_BYTES: Final = 32 * KIB
+"""Queued on one stream; at it a paused producer goes on."""
 CARRIER_READ_BYTES: Final = 256 * KIB
 """One read of the carrier's socket."""
 CARRIER_FLUSH_BYTES: Final = 256 * KIB
