@@ -16,8 +16,9 @@ from cryptography.exceptions import InvalidSignature
 from OpenSSL import SSL, crypto
 
 from socksfusion.errors import CopyError, UsageError
+from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.names import check_agent_name, parse_proxy
-from socksfusion.identity.private_files import PrivateFileError, create_private, read_private, shown
+from socksfusion.identity.private_files import ExposedFileError, PrivateFileError, create_private, read_private, shown
 
 VERSION = 1
 
@@ -33,6 +34,12 @@ certificate = '''
 private_key = '''
 {key}'''
 """
+
+
+class ExposedCopyError(CopyError):
+    """Others can read or change the copy, or it is somebody else's."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class AgentCopy:
         try:
             text = read_private(path).decode()
             values = tomllib.loads(text)
+        except ExposedFileError as error:
+            raise ExposedCopyError(str(error))
         except PrivateFileError as error:
             raise CopyError(str(error))
         except (UnicodeDecodeError, tomllib.TOMLDecodeError):
@@ -122,7 +131,10 @@ class AgentCopy:
         return None
 
     def save(self, path: Path) -> None:
-        """Write the copy to ``path`` with mode 0600; ``CopyError`` where that name is taken or can't be written."""
+        """Write the copy to ``path`` with mode 0600.
+
+        Raises ``UsageError`` where that name is taken, and ``CopyError`` where it can't be written.
+        """
         text = _TEMPLATE.format(
             version=VERSION,
             agent=self.agent,
@@ -134,7 +146,7 @@ class AgentCopy:
         try:
             create_private(path, text.encode())
         except FileExistsError:
-            raise CopyError(f"{shown(path)} exists already; give another name by --out, or move it away")
+            raise UsageError(f"{shown(path)} exists already; give another name by --out, or move it away")
         except PrivateFileError as error:
             raise CopyError(str(error))
 

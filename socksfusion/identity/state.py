@@ -216,9 +216,10 @@ class StateFolder:
 
     def names(self) -> list[str]:
         """The names that the Proxy's certificate was asked to have, the usual one first, without the local ones."""
-        return [name for name in self._certificate_names() if name not in LOCAL_NAMES]
+        return [name for name in self.certificate_names() if name not in LOCAL_NAMES]
 
-    def _certificate_names(self) -> list[str]:
+    def certificate_names(self) -> list[str]:
+        """All names of the Proxy's certificate, the usual one first."""
         try:
             return certificate_names(self.proxy_pem())
         except (ValueError, x509.ExtensionNotFound):
@@ -231,7 +232,7 @@ class StateFolder:
         """
         hosts = [check_host(name) for name in names]
         with self._locked():
-            have = self._certificate_names()
+            have = self.certificate_names()
             new = [host for host in dict.fromkeys(hosts) if host not in have]
             if new:
                 self._reissue([*self.names(), *new], self.authority())

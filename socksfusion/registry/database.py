@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from socksfusion import limits
 from socksfusion.errors import StateError
+from socksfusion.exit_codes import ExitCode
 from socksfusion.log import printable
 from socksfusion.registry import schema
 
@@ -22,7 +23,13 @@ _BEGIN = "begin"  # key in the connection's info: the statement that opens its n
 
 
 class RegistryError(StateError):
-    """The registry can't be used, or doesn't hold what was asked for; the text is for the user."""
+    """The registry can't be used; the text is for the user."""
+
+
+class RefusedChange(RegistryError):
+    """What was asked for doesn't fit what the registry holds, and nothing was changed."""
+
+    exit_code = ExitCode.USAGE
 
 
 def create_file(path: Path) -> None:

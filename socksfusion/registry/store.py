@@ -19,6 +19,7 @@ from socksfusion.identity.names import check_agent_name
 from socksfusion.log import printable
 from socksfusion.registry import schema
 from socksfusion.registry.database import (
+    RefusedChange,
     RegistryError,
     connect,
     create_file,
@@ -28,6 +29,8 @@ from socksfusion.registry.database import (
     transaction,
 )
 from socksfusion.registry.schema import Agent, AgentKey, Scan, Seen, Snapshot, agents, keys, scans
+
+__all__ = ["Agent", "AgentKey", "RefusedChange", "Registry", "RegistryError", "Scan", "Seen", "Snapshot"]
 
 _LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_SECONDS = 0.02
@@ -94,11 +97,20 @@ class Registry:
         """Register a new agent with its first key, which is pending until it connects."""
         check_agent_name(name)
         with self._write() as connection:
-            if self._find(connection, name) is not None:
-                raise RegistryError(f"there is an agent {name} already; for a new copy: socksfusion agent renew {name}")
+            self._refuse_known(connection, name)
             row = {"name": name, "revoked": False, "created": self._now(), "connected": False}
             connection.execute(agents.insert().values(row))
             self._insert_key(connection, name, digest)
+
+    def check_new(self, name: str) -> None:
+        """Raise what ``add_agent`` would for this name."""
+        check_agent_name(name)
+        with self._read() as connection:
+            self._refuse_known(connection, name)
+
+    def _refuse_known(self, connection: sa.Connection, name: str) -> None:
+        if self._find(connection, name) is not None:
+            raise RefusedChange(f"there is an agent {name} already; for a new copy: socksfusion agent renew {name}")
 
     def renew_agent(self, name: str, digest: bytes) -> None:
         """Give the agent a further key, pending; the older ones stay as they are until it connects."""
@@ -127,12 +139,12 @@ class Registry:
     def set_port(self, name: str, port: int | None) -> None:
         """Give the agent a clients' port of its own, or ``None``. No other agent gets the port unless it is freed."""
         if port is not None and not 1 <= port <= 65535:
-            raise RegistryError("a port is a number from 1 to 65535")
+            raise RefusedChange("a port is a number from 1 to 65535")
         with self._write() as connection:
             self._require(connection, name)
             owner = connection.scalar(sa.select(agents.c.name).where(agents.c.port == port))
             if port is not None and owner not in (None, name):
-                raise RegistryError(
+                raise RefusedChange(
                     f"port {port} is agent {owner}'s; take another, or free it by: socksfusion agent port {owner} none"
                 )
             connection.execute(agents.update().where(agents.c.name == name).values(port=port))
@@ -180,7 +192,7 @@ class Registry:
         check_agent_name(name)
         agent = self._find(connection, name)
         if agent is None:
-            raise RegistryError(f"there is no agent {name}; see: socksfusion agent list")
+            raise RefusedChange(f"there is no agent {name}; see: socksfusion agent list")
         return agent
 
     # -- what the Proxy asks and notes ----------------------------------------------------------------------------
