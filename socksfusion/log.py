@@ -3,6 +3,7 @@
 ``start_logging`` is twistd's business and is never called here.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import txaio
@@ -12,13 +13,15 @@ from socksfusion import limits
 txaio.use_twisted()
 
 
-def make_logger() -> Any:
-    """A txaio logger for the calling module (``log.info("{what} happened", what=...)``)."""
-    return txaio.make_logger()
+make_logger: Callable[[], Any] = txaio.make_logger
+"""A txaio logger that is named after the module that calls this (``log.info("{what} happened", what=...)``).
+
+Not wrapped in a function: txaio takes the name from its caller's frame.
+"""
 
 
 def printable(text: str | bytes, limit: int = limits.LOGGED_TEXT_CHARACTERS) -> str:
-    r"""``text`` for a log line or a terminal: bytes outside 0x20-0x7e as ``\xNN``, at most ``limit`` characters.
+    r"""``text`` for a log line or terminal: bytes outside 0x20-0x7e as ``\xNN``, at most ``limit`` characters.
 
     A ``str`` is taken as UTF-8. A backslash becomes ``\\``, so that the result can't be mistaken. What is over the limit
     is cut and ends in ``...``.

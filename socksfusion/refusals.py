@@ -12,8 +12,9 @@ _log = make_logger()
 class Refusals:
     """Counts what was refused and keeps the log readable while somebody floods us.
 
-    ``seconds`` is the clock (monotonic seconds), for instance ``reactor.seconds``. ``counts`` maps a rule to how often it
-    was applied. Memory is bounded: the peer longest unheard of is forgotten first, and what it had suppressed is logged.
+    ``seconds`` is the clock (monotonic seconds), for instance ``reactor.seconds``. ``counts`` maps a rule to how
+    often it was applied. Memory is bounded: the peer longest unheard of is forgotten first, and what it had
+    suppressed is logged.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:

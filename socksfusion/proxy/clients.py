@@ -42,7 +42,7 @@ class SocksFront:
     """What all Clients of a Proxy share, whichever port they came to.
 
     ``clock`` is the reactor; ``join(transport, stream, early_data)`` makes a relay of the two, whose protocols it gives
-    them (``tunnel.relay.join``).
+    them (``tunnel.relay.join``). ``negotiation_seconds`` is for greeting and request together.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class SocksFront:
         router: Router,
         refusals: Refusals,
         join: Callable[[Any, Any, bytes], object],
+        negotiation_seconds: float = limits.NEGOTIATION_SECONDS,
     ) -> None:
         self.router = router
         self.refusals = refusals
         self.join = join
-        self.incomplete: Deadlines[ClientProtocol] = Deadlines(clock, limits.NEGOTIATION_SECONDS, _time_out)
+        self.incomplete: Deadlines[ClientProtocol] = Deadlines(clock, negotiation_seconds, _time_out)
         """Clients whose request is not whole."""
         self.lingering: Deadlines[ClientProtocol] = Deadlines(
             clock, limits.REFUSAL_LINGER_SECONDS, ClientProtocol.close
@@ -219,7 +220,7 @@ class ClientProtocol(protocol.Protocol):
 
 
 def _time_out(client: ClientProtocol) -> None:
-    client.refuse("socks-timeout", f"no whole request within {limits.NEGOTIATION_SECONDS:g} s")
+    client.refuse("socks-timeout", "its request was not complete in time")
 
 
 class ClientFactory(protocol.ServerFactory):

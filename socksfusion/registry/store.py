@@ -5,7 +5,6 @@ Synchronous; each method is one transaction and raises ``RegistryError``. What h
 
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -240,13 +239,12 @@ class Registry:
             with self._write(counts=False) as connection:
                 connection.execute(update.values(values), rows)
 
-    def start_scan(self, agent: str) -> Scan:
-        """Begin a scan of an agent."""
+    def start_scan(self, scan: Scan) -> None:
+        """Keep a scan that has begun; the Proxy has given it its id."""
         with self._write() as connection:
-            self._require(connection, agent)
-            scan = Scan(secrets.token_hex(8), agent, now := self._now(), None, now)
-            connection.execute(scans.insert().values([(scan.id, scan.agent, now, None, now)]))
-        return scan
+            self._require(connection, scan.agent)
+            row = (scan.id, scan.agent, scan.started, scan.ended, scan.last_active)
+            connection.execute(scans.insert().values([row]))
 
     def touch_scans(self, batch: Mapping[str, float]) -> None:
         """Note when scans were last active: id to Unix seconds."""
@@ -256,11 +254,11 @@ class Registry:
             with self._write(counts=False) as connection:
                 connection.execute(update, rows)
 
-    def end_scan(self, scan: str) -> bool:
-        """End a scan; gives whether it was running."""
+    def end_scan(self, scan: str, ended: float) -> bool:
+        """End a scan at ``ended``; gives whether it was running."""
         with self._write() as connection:
             running = (scans.c.id == scan) & scans.c.ended.is_(None)
-            return connection.execute(scans.update().where(running).values(ended=self._now())).rowcount == 1
+            return connection.execute(scans.update().where(running).values(ended=ended)).rowcount == 1
 
     # -- is a Proxy at work here ----------------------------------------------------------------------------------
 

@@ -1,0 +1,204 @@
+"""The Agent's way to its Proxy: dial, be judged, serve, and come back for ever when the carrier is lost."""
+
+import secrets
+from collections.abc import Callable
+
+from OpenSSL import SSL
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from socksfusion import limits
+from socksfusion.agent import advice
+from socksfusion.agent.backoff import Backoff
+from socksfusion.agent.call import Call
+from socksfusion.agent.messages import Messages
+from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.names import is_address
+from socksfusion.log import make_logger, printable
+from socksfusion.refusals import Refusals
+from socksfusion.tunnel.carrier import Carrier
+from socksfusion.tunnel.liveness import Liveness
+from socksfusion.wire.messages import Refused, ScanStarted
+from socksfusion.wire.yamux.session import Session
+
+_log = make_logger()
+
+
+class Connector(Service):
+    """Keeps one carrier to the Proxy; a lost one is dialled again, for ever.
+
+    ``endpoint`` reaches the Proxy at ``proxy`` (``host:port``, for people), whose certificate must be for ``host``.
+    ``build_target`` makes the protocol of each stream that the Proxy opens. ``leave`` ends the program: it is called
+    with *replaced*, and with *unknown* where ``exit_if_unregistered``.
+    """
+
+    name = "connector"
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamClientEndpoint,
+        host: str,
+        proxy: str,
+        copy: AgentCopy,
+        context: SSL.Context,
+        messages: Messages,
+        liveness: Liveness,
+        build_target: Callable[[str], IProtocol],
+        make_session: Callable[[float], Session],
+        refusals: Refusals,
+        leave: Callable[[str], None],
+        *,
+        backoff: Backoff,
+        handshake_seconds: float = limits.HANDSHAKE_SECONDS,
+        exit_if_unregistered: bool = False,
+    ) -> None:
+        self.host = host
+        self.proxy = proxy
+        self.copy = copy
+        self.context = context
+        self.messages = messages
+        self.build_target = build_target
+        self.make_session = make_session
+        self.program_id = secrets.token_hex(16)
+        self.call: Call | None = None
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._liveness = liveness
+        self._refusals = refusals
+        self._leave = leave
+        self._backoff = backoff
+        self._handshake_seconds = handshake_seconds
+        self._exit_if_unregistered = exit_if_unregistered
+        self._scans: set[str] = set()
+        self._dialling: Deferred[IProtocol] | None = None
+        self._retry: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._refused: str | None = None
+
+    # -- Service ---------------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Dial."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._dial()
+
+    def stopService(self) -> Deferred[None] | None:
+        """End the carrier in order; fires when it is gone."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._cancel(self._retry)
+        if self._dialling is not None:
+            self._dialling.cancel()
+        if self.call is None:
+            return None
+        ended: Deferred[None] = Deferred()
+        self.call.ended.append(lambda: ended.callback(None))
+        self.call.carrier.end("the Agent was stopped")
+        return ended
+
+    # -- what a call tells -------------------------------------------------------------------------------------------
+
+    def welcomed(self, call: Call, agent: str) -> None:
+        """The Proxy took this Agent in."""
+        self._cancel(self._deadline)
+        self._backoff.succeeded()
+        self._liveness.watch(call.carrier)
+        _log.info("serving as agent {agent} at {proxy}", agent=printable(agent), proxy=self.proxy)
+
+    def refused(self, call: Call, message: Refused) -> None:
+        """The Proxy did not."""
+        self._refused = message.reason
+        _log.warn("the Proxy refused this agent: {why}", why=printable(message.detail or message.reason))
+        if message.reason in ("replaced", "unknown"):
+            self.messages.not_registered()
+        elif message.reason == "duplicate":
+            self.messages.already_connected()
+        call.carrier.end("refused")
+
+    def scan_started(self, message: ScanStarted) -> None:
+        """A scan runs; one that this program has told of already is the same after a reconnection."""
+        if message.scan not in self._scans:
+            self._scans.add(message.scan)
+            self.messages.scan_started()
+
+    def scan_finished(self, scan: str) -> None:
+        """A scan is over: its id won't come again."""
+        self._scans.discard(scan)
+
+    def lost(self, call: Call, why: str) -> None:
+        """The carrier is gone: leave, or dial again after the right wait."""
+        self._cancel(self._deadline)
+        self._liveness.forget(call.carrier)
+        self.call = None
+        if call.carrier.tls_failure is not None:
+            why = advice.tls_failed(call.carrier.tls_failure, call.carrier.tls.connection, self.copy, self.proxy)
+        _log.warn("the connection to {proxy} ended: {why}", proxy=self.proxy, why=printable(why, 1024))
+        reason, self._refused = self._refused, None
+        if reason == "replaced" or (reason == "unknown" and self._exit_if_unregistered):
+            self._leave(reason)
+        elif self.running:
+            self._dial_in(self._backoff.after(reason))
+
+    # -- dialling --------------------------------------------------------------------------------------------------
+
+    def _dial(self) -> None:
+        self._retry = None
+        self.messages.connecting()
+        factory = Factory.forProtocol(self._build_carrier)
+        factory.noisy = False
+        dialling = self._endpoint.connect(factory)
+        dialling.addTimeout(self._handshake_seconds, self._reactor)
+        self._dialling = dialling
+        dialling.addCallbacks(self._connected, self._not_connected)
+
+    def _build_carrier(self) -> Carrier:
+        call = Call(self)
+        carrier = Carrier(
+            self._reactor,
+            self.context,
+            call,
+            self.make_session,
+            self._refusals,
+            server=False,
+            server_name=_sni(self.host),
+        )
+        call.carrier = carrier
+        return carrier
+
+    def _connected(self, carrier: IProtocol) -> None:
+        self._dialling = None
+        assert isinstance(carrier, Carrier)
+        if carrier.gone:
+            return
+        call = carrier.owner
+        assert isinstance(call, Call)
+        self.call = call
+
+        def too_slow() -> None:
+            carrier.abort(f"{self.proxy} did not welcome this agent within {self._handshake_seconds:g} s")
+
+        self._deadline = self._reactor.callLater(self._handshake_seconds, too_slow)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._dialling = None
+        if not self.running or failure.check(CancelledError):
+            return
+        _log.warn("{why}", why=advice.no_connection(failure, self.proxy))
+        self._dial_in(self._backoff.after(None))
+
+    def _dial_in(self, seconds: float) -> None:
+        _log.info("dialling again in {seconds} s", seconds=round(seconds, 1))
+        self._retry = self._reactor.callLater(seconds, self._dial)
+
+    @staticmethod
+    def _cancel(call: IDelayedCall | None) -> None:
+        if call is not None and call.active():
+            call.cancel()
+
+
+def _sni(host: str) -> str | None:
+    """The name for the TLS handshake; an address literal is not one (RFC 6066, section 3)."""
+    return None if is_address(host) else host

@@ -1,0 +1,126 @@
+"""The Agent put together: one carrier to its Proxy, and targets dialled as its policy allows."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IProtocol
+
+from socksfusion.agent.backoff import Backoff
+from socksfusion.agent.connector import Connector
+from socksfusion.agent.dial import Dialler
+from socksfusion.agent.messages import LineOutput, Messages
+from socksfusion.agent.names import Resolver
+from socksfusion.agent.policy import Policy
+from socksfusion.agent.targets import TargetFactory
+from socksfusion.agent.turns import Turns
+from socksfusion.exit_codes import ExitCode
+from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.names import format_proxy, parse_proxy
+from socksfusion.identity.tls import agent_context
+from socksfusion.log import make_logger
+from socksfusion.program import Program
+from socksfusion.refusals import Refusals
+from socksfusion.tunnel.liveness import Liveness
+from socksfusion.tunnel.relay import join
+from socksfusion.tunnel.stream import StreamAddress
+from socksfusion.tunnel.sweeper import Sweeper
+from socksfusion.wire.yamux.session import Session
+from socksfusion.wire.yamux.windows import ProcessBudget
+
+_log = make_logger()
+
+
+def build(program: Program) -> None:
+    """Add the Agent's services to ``program``. Raises ``OperatorError`` for a copy file that can't be used."""
+    options, reactor = program.options, program.reactor
+    copy = AgentCopy.load(Path(options["copy"]))
+    host, port = options["proxy"] or parse_proxy(copy.proxy)
+    messages = _messages(program)
+    sweeper = Sweeper(reactor, options["half-closed"])
+    liveness = Liveness(reactor, ping_seconds=options["ping"], pings_missed=options["pings-missed"])
+    refusals = Refusals(reactor.seconds)
+    targets = TargetFactory(
+        seconds=reactor.seconds,
+        policy=Policy(options["allow"] or None),
+        resolver=Resolver(reactor, reactor.callFromThread),
+        dialler=Dialler(reactor),
+        turns=Turns(reactor, at_once=options["dials"]),
+        messages=messages,
+        refusals=refusals,
+        join=partial(join, sweeper=sweeper),
+    )
+
+    def build_target(peer: str) -> IProtocol:
+        return targets.buildProtocol(StreamAddress(peer, 0))
+
+    connector = Connector(
+        reactor,
+        HostnameEndpoint(reactor, host, port, timeout=options["handshake"]),
+        host,
+        format_proxy(host, port),
+        copy,
+        agent_context(copy),
+        messages,
+        liveness,
+        build_target,
+        _session_maker(program),
+        refusals,
+        partial(_leave, program),
+        backoff=Backoff(
+            options["reconnect-first"], options["reconnect-largest"], unregistered_seconds=options["unregistered-retry"]
+        ),
+        handshake_seconds=options["handshake"],
+        exit_if_unregistered=bool(options["exit-if-unregistered"]),
+    )
+    for service in (sweeper, liveness, connector):
+        service.setServiceParent(program)  # type: ignore[no-untyped-call]
+    if options["manhole"] is not None:
+        _add_manhole(program, connector)
+
+
+def _messages(program: Program) -> Messages:
+    """The seven lines: on the real standard output, or, for a daemon, in the log."""
+    if program.daemon:
+        return Messages(lambda line: _log.info("{message}", message=line.rstrip("\n")))
+    # twistd captures sys.stdout for its log
+    stdout = sys.__stdout__
+    if stdout is None:
+        return Messages(lambda line: None)
+    return Messages(LineOutput(stdout.fileno()).write)
+
+
+def _session_maker(program: Program) -> "partial[Session]":
+    options = program.options
+    budget = ProcessBudget(growth=options["process-growth"], unread=options["process-unread"])
+    return partial(_new_session, budget=budget, streams=options["streams"], stream_window=options["stream-window"])
+
+
+def _new_session(now: float, *, budget: ProcessBudget, streams: int, stream_window: int) -> Session:
+    return Session(client=False, now=now, budget=budget, max_streams=streams, stream_window=stream_window)
+
+
+def _leave(program: Program, reason: str) -> None:
+    if reason == "replaced":
+        program.end(ExitCode.REPLACED, "a newer copy of this agent was verified: run that one, and delete this")
+    else:
+        program.end(ExitCode.NOT_REGISTERED, "this agent is not registered: ask the Proxy's operator")
+
+
+def _add_manhole(program: Program, connector: Connector) -> None:
+    try:
+        from socksfusion.agent.inspection import Inspection
+        from socksfusion.manhole.service import manhole_service
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"--manhole: {error}") from error
+    options = program.options
+    inspection = Inspection(connector)
+    manhole_service(
+        program.reactor,
+        options["manhole"],
+        {"agents": inspection.agents, "streams": inspection.streams, "agent": connector},
+        Path(options["authorized-keys"]),
+        Path(options["manhole-host-key"]),
+        "SocksFusion Agent. At hand: agents(), streams(), agent",
+    ).setServiceParent(program)

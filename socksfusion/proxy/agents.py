@@ -1,0 +1,75 @@
+"""The agents' listener: a carrier for each connection, bounded until the visitor has identified itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import ServerFactory
+
+from socksfusion import limits
+from socksfusion.admission import Admission
+from socksfusion.proxy.gate import AgentGate
+from socksfusion.proxy.visit import Visit
+from socksfusion.refusals import Refusals
+from socksfusion.tunnel.carrier import Carrier
+from socksfusion.wire.yamux.session import Session
+
+
+class AgentsFactory(ServerFactory):
+    """Builds the carriers of Agents that dial in.
+
+    ``context`` may be replaced by a newer one (the Proxy's certificate is renewed by itself); it holds for connections
+    that come after.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        context: SSL.Context,
+        gate: AgentGate,
+        refusals: Refusals,
+        make_session: Callable[[float], Session],
+        *,
+        handshake_seconds: float = limits.HANDSHAKE_SECONDS,
+        per_address: int = limits.UNAUTHENTICATED_PER_ADDRESS,
+        total: int = limits.UNAUTHENTICATED_TOTAL,
+    ) -> None:
+        self.context = context
+        self._reactor = reactor
+        self._gate = gate
+        self._refusals = refusals
+        self._make_session = make_session
+        self._handshake_seconds = handshake_seconds
+        self._admission = Admission(per_address, total)
+
+    def buildProtocol(self, addr: IAddress | None) -> Carrier | None:
+        """A carrier with its visit; None (closed at once) above the bounds on strangers."""
+        peer: Any = addr
+        refused = self._admission.take(peer.host)
+        if refused is not None:
+            self._refusals.refuse("agents-flood", f"{peer.host}:{peer.port}", refused)
+            return None
+        visit = Visit(self._gate)
+        carrier = Carrier(self._reactor, self.context, visit, self._make_session, self._refusals, server=True)
+        carrier.peer = f"{peer.host}:{peer.port}"
+        visit.carrier = carrier
+        self._gate.expect(visit, self._clock_out(carrier, peer.host))
+        return carrier
+
+    def _clock_out(self, carrier: Carrier, host: str) -> Callable[[], None]:
+        """Give TLS and hello together their time; the result is called when the visit is settled."""
+
+        def too_slow() -> None:
+            carrier.abort(f"no hello within {self._handshake_seconds:g} s")
+
+        deadline = self._reactor.callLater(self._handshake_seconds, too_slow)
+
+        def settled() -> None:
+            self._admission.give_back(host)
+            if deadline.active():
+                deadline.cancel()
+
+        return settled

@@ -1,0 +1,105 @@
+"""What the Proxy writes down: of agents and scans, in batches, in the registry's own thread."""
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from socksfusion import limits
+from socksfusion.log import make_logger
+from socksfusion.registry.schema import Scan, Seen, Snapshot
+from socksfusion.registry.watch import RegistryWatch
+
+_log = make_logger()
+
+
+class Book(Service):
+    """Collects what changes often and writes it every ``limits.REGISTRY_WRITE_SECONDS``: one statement a kind.
+
+    What decides who may come in (:meth:`activate`) is written at once. Where the registry fails, what was collected is
+    lost and the log says so: connections go on.
+    """
+
+    name = "book"
+
+    def __init__(self, clock: IReactorTime, watch: RegistryWatch) -> None:
+        self._clock = clock
+        self._watch = watch
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._touched: dict[str, float] = {}
+        self._loop = LoopingCall(self.write)
+        self._loop.clock = clock
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry as last seen."""
+        return self._watch.snapshot
+
+    def startService(self) -> None:
+        """Begin to write."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._loop.start(limits.REGISTRY_WRITE_SECONDS, now=False)
+
+    def stopService(self) -> None:
+        """Write what is left."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        self.write()
+
+    # -- agents ----------------------------------------------------------------------------------------------------
+
+    def activate(self, digest: bytes) -> Deferred[Any]:
+        """Make a pending key the active one; when it fires this is committed and the snapshot shows it."""
+        return self._watch.run(self._watch.registry.activate, digest)
+
+    def seen(self, agent: str, address: str, version: str, wall: float) -> None:
+        """An agent serves from ``address`` since ``wall`` (Unix seconds)."""
+        self._note(agent, connected=True, at=wall, address=address, version=version)
+
+    def left(self, agent: str, why: str, wall: float) -> None:
+        """An agent is gone."""
+        self._note(agent, connected=False, at=wall, error=why)
+
+    def trouble(self, agent: str, why: str) -> None:
+        """Something of this agent was refused."""
+        self._note(agent, error=why)
+
+    def _note(self, agent: str, **values: Any) -> None:
+        self._seen.setdefault(agent, {}).update(values)
+
+    # -- scans -----------------------------------------------------------------------------------------------------
+
+    def scan_started(self, scan: Scan) -> None:
+        """A scan has begun."""
+        self._run(self._watch.registry.start_scan, scan)
+
+    def scans_touched(self, scans: dict[str, float]) -> None:
+        """Scan ids to when a stream was last open (Unix seconds)."""
+        self._touched.update(scans)
+
+    def scan_ended(self, scan_id: str, ended: float) -> None:
+        """A scan is over."""
+        self._touched.pop(scan_id, None)
+        self._run(self._watch.registry.end_scan, scan_id, ended)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Write what has been collected."""
+        seen, self._seen = self._seen, {}
+        touched, self._touched = self._touched, {}
+        if seen:
+            self._run(self._watch.registry.write_seen, [Seen(agent, **values) for agent, values in seen.items()])
+        if touched:
+            self._run(self._watch.registry.touch_scans, touched)
+
+    def _run(self, method: Any, *arguments: Any) -> None:
+        self._watch.run(method, *arguments).addErrback(_failed)
+
+
+def _failed(failure: Failure) -> None:
+    _log.error("the registry could not be written: {why}", why=failure.getErrorMessage())

@@ -1,0 +1,203 @@
+"""The gate: which visiting Agent serves, which is refused and why.
+
+Identity is the key in the registry, nothing else.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from socksfusion import limits
+from socksfusion.log import make_logger, printable
+from socksfusion.proxy.connected import ConnectedAgents
+from socksfusion.proxy.visit import REFUSAL_TEXTS, Reason, Visit
+from socksfusion.refusals import Refusals
+from socksfusion.registry.schema import Snapshot
+from socksfusion.tunnel.liveness import Liveness
+from socksfusion.wire.messages import PROTOCOL, Running
+
+_log = make_logger()
+
+
+class GateBook(Protocol):
+    """What the gate reads of the registry and writes to it (``proxy.book.Book``)."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry as last seen."""
+
+    def activate(self, digest: bytes) -> "Deferred[Any]":
+        """Make a pending key the active one and retire the agent's older keys; when it fires the snapshot shows it."""
+
+    def seen(self, agent: str, address: str, version: str, wall: float) -> None:
+        """Note that an agent serves."""
+
+    def left(self, agent: str, why: str, wall: float) -> None:
+        """Note that it serves no more."""
+
+    def trouble(self, agent: str, why: str) -> None:
+        """Note an agent's last error."""
+
+
+class AgentGate:
+    """Judges every visit and looks after those that serve.
+
+    A key that the registry knows as *pending* becomes the active one when it first comes; the older copy is refused as
+    *replaced*. Of two programs with one key the older keeps its place if it answers a ping in time; the same program
+    that comes back by another way replaces its own ghost at once. ``wall`` gives Unix seconds for what is written
+    down.
+    """
+
+    def __init__(
+        self,
+        book: GateBook,
+        connected: ConnectedAgents,
+        liveness: Liveness,
+        refusals: Refusals,
+        heartbeat_seconds: float = limits.HEARTBEAT_SECONDS,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.program_id = secrets.token_hex(16)
+        self.heartbeat_seconds = heartbeat_seconds
+        self._book = book
+        self._connected = connected
+        self._liveness = liveness
+        self._refusals = refusals
+        self._wall = wall
+        self._settled: dict[Visit, Callable[[], None]] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry as last seen."""
+        return self._book.snapshot
+
+    def expect(self, visit: Visit, settled: Callable[[], None]) -> None:
+        """``settled`` is called once when ``visit`` is welcomed, refused or gone."""
+        self._settled[visit] = settled
+
+    def judge(self, visit: Visit) -> None:
+        """Welcome or refuse a visitor that has said hello, or ask the registry or its rival first."""
+        if visit.over or visit.hello is None:
+            return
+        if visit.hello.protocol != PROTOCOL:
+            self._refuse(visit, "version")
+            return
+        reason = self._standing(visit)
+        if reason is not None:
+            self._refuse(visit, reason)
+            return
+        rival = self._connected.get(visit.agent)
+        if rival is not None and rival.digest == visit.digest:
+            self._meet(visit, rival)
+        elif self.snapshot.keys[visit.digest].state == "pending":
+            self._book.activate(visit.digest).addCallbacks(
+                self._activated, self._not_activated, callbackArgs=(visit,), errbackArgs=(visit,)
+            )
+        elif rival is not None:
+            # the older copy still serves and the registry says that this one is the active: a restored state
+            self._dismiss(rival, "replaced")
+            self._admit(visit)
+        else:
+            self._admit(visit)
+
+    def registry_changed(self) -> None:
+        """Refuse everyone who serves and may no longer."""
+        for visit in self._connected.all():
+            reason = self._standing(visit)
+            if reason is not None:
+                self._dismiss(visit, reason)
+
+    def gone(self, visit: Visit, why: str) -> None:
+        """A carrier is lost."""
+        self._settle(visit)
+        if visit.carrier is not None:
+            self._liveness.forget(visit.carrier)
+        if visit.since is not None:
+            _log.info("agent {agent} at {peer} is gone: {why}", agent=visit.agent, peer=visit.peer, why=printable(why))
+            self._book.left(visit.agent, why, self._wall())
+        elif not visit.refused:
+            self._refusals.refuse("agent-handshake", visit.peer, why)
+        self._connected.remove(visit)
+
+    def _standing(self, visit: Visit) -> Reason | None:
+        """Why the registry does not let this key in, or None."""
+        snapshot = self.snapshot
+        key = snapshot.keys.get(visit.digest)
+        if key is None or key.agent not in snapshot.agents or snapshot.agents[key.agent].revoked:
+            return "unknown"
+        return "replaced" if key.state == "retired" else None
+
+    def _meet(self, visit: Visit, rival: Visit) -> None:
+        assert visit.hello is not None
+        assert rival.hello is not None
+        assert rival.carrier is not None
+        if rival.hello.program_id == visit.hello.program_id:
+            self._cut(rival, "the same program came back by another way")
+            self._admit(visit)
+            return
+
+        def answered(alive: bool) -> None:
+            if visit.over:
+                return
+            if alive and self._connected.get(visit.agent) is rival:
+                self._refuse(visit, "duplicate")
+                return
+            if not alive:
+                self._cut(rival, "another program with its key came, and it did not answer")
+            self.judge(visit)
+
+        rival.carrier.check(limits.URGENT_PING_SECONDS).addCallback(answered)
+
+    def _activated(self, _result: object, visit: Visit) -> None:
+        rival = self._connected.get(visit.agent)
+        if rival is not None and rival is not visit:
+            self._dismiss(rival, "replaced")
+        if not visit.over:
+            self.judge(visit)
+
+    def _not_activated(self, failure: Failure, visit: Visit) -> None:
+        _log.error("the registry could not take up the new key of {agent}: {why}", agent=visit.agent, why=failure.value)
+        if visit.carrier is not None:
+            visit.carrier.end("the registry could not take up its key")
+
+    def _admit(self, visit: Visit) -> None:
+        assert visit.carrier is not None
+        assert visit.hello is not None
+        self._settle(visit)
+        visit.welcome()
+        self._liveness.watch(visit.carrier, lambda: visit.control.send(Running()))
+        _log.info(
+            "agent {agent} serves from {peer}, program {program}",
+            agent=visit.agent,
+            peer=visit.peer,
+            program=printable(visit.hello.program),
+        )
+        self._book.seen(visit.agent, visit.peer, printable(visit.hello.program), self._wall())
+        self._connected.add(visit)
+
+    def _refuse(self, visit: Visit, reason: Reason) -> None:
+        self._settle(visit)
+        name = visit.agent or f"key {visit.digest.hex()[:16]}"
+        self._refusals.refuse(f"agent-{reason}", visit.peer, f"{name}: {REFUSAL_TEXTS[reason]}")
+        if visit.agent:
+            self._book.trouble(visit.agent, f"refused: {REFUSAL_TEXTS[reason]}")
+        visit.refuse(reason)
+
+    def _dismiss(self, visit: Visit, reason: Reason) -> None:
+        """End a visit that serves."""
+        self._connected.remove(visit)
+        self._refuse(visit, reason)
+
+    def _cut(self, visit: Visit, why: str) -> None:
+        self._connected.remove(visit)
+        if visit.carrier is not None:
+            visit.carrier.abort(why)
+
+    def _settle(self, visit: Visit) -> None:
+        settled = self._settled.pop(visit, None)
+        if settled is not None:
+            settled()

@@ -1,0 +1,124 @@
+"""One Client's CONNECT on its way: a stream, the connect request on it, and the Agent's reply."""
+
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from socksfusion.log import printable
+from socksfusion.tunnel.carrier import Carrier
+from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.wire.messages import ConnectReply, ConnectRequest, HeadReader, RecordError, encode
+from socksfusion.wire.socks5 import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How an opening ended: ``stream`` is there exactly where ``reply`` is ``Reply.SUCCEEDED``.
+
+    The bound address is the Agent's own on its connection to the Target (empty and 0 where there is none). ``detail``
+    tells people why not.
+    """
+
+    reply: Reply
+    bound_host: str = ""
+    bound_port: int = 0
+    stream: StreamTransport | None = None
+    detail: str = ""
+
+
+class Opening(Protocol):
+    """Asks an Agent for one connection; ``result`` fires once, with an :class:`Opened`.
+
+    Cancelling ``result`` withdraws the opening, or resets its stream, which cancels the Agent's dial.
+    """
+
+    transport: StreamTransport
+
+    def __init__(self, clock: IReactorTime, request: ConnectRequest, outer_seconds: float) -> None:
+        self.request = request
+        self.carrier: Carrier | None = None
+        self.result: Deferred[Opened] = Deferred(self._cancelled)
+        self._clock = clock
+        self._outer_seconds = outer_seconds
+        self._reader = HeadReader()
+        self._limit: IDelayedCall | None = None
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """Whether ``result`` has fired, or was cancelled."""
+        return self._done
+
+    def finish(self, opened: Opened) -> None:
+        """Fire ``result``; only the first call counts."""
+        if self._done:
+            return
+        self._done = True
+        self._stop_limit()
+        self.result.callback(opened)
+
+    def begin(self, transport: StreamTransport) -> None:
+        """The stream is there."""
+        transport.protocol = self
+        self.makeConnection(transport)  # type: ignore[no-untyped-call]
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        self._limit = self._clock.callLater(self._outer_seconds, self._too_late)
+        self.transport.write(encode(self.request))
+
+    def dataReceived(self, data: bytes) -> None:
+        """The reply, maybe with the Target's first bytes behind it."""
+        if self._done:
+            return
+        try:
+            head = self._reader.receive_data(data)
+        except RecordError as error:
+            self._broken(str(error))
+            return
+        if head is None:
+            return
+        message, rest = head
+        if not isinstance(message, ConnectReply):
+            self._broken(f"{type(message).__name__} where the connect reply belongs")
+            return
+        if message.reply != Reply.SUCCEEDED:
+            self.transport.loseConnection()
+            self.finish(Opened(_reply(message.reply), detail=printable(message.detail)))
+            return
+        self.finish(Opened(Reply.SUCCEEDED, message.host, message.port, self.transport))
+        if rest:
+            self.transport.put_back(rest)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The stream ended before the reply: the dial may or may not have been made."""
+        self.finish(Opened(Reply.GENERAL_FAILURE, detail="the agent was lost during the dial"))
+
+    def _broken(self, why: str) -> None:
+        self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent's reply is broken: {printable(why)}"))
+        self.transport.abortConnection()
+
+    def _too_late(self) -> None:
+        self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent gave no answer within {self._outer_seconds:g} s"))
+        self.transport.abortConnection()
+
+    def _cancelled(self, _result: Deferred[Opened]) -> None:
+        self._done = True
+        self._stop_limit()
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def _stop_limit(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+
+
+def _reply(code: int) -> Reply:
+    """The Agent's code; one that SOCKS does not know means that something of ours went wrong."""
+    try:
+        return Reply(code)
+    except ValueError:
+        return Reply.GENERAL_FAILURE

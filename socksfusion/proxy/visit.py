@@ -1,0 +1,140 @@
+"""One Agent's connection to the Proxy: from TLS through hello to welcome or refusal, then for as long as it serves."""
+
+from typing import Literal, Protocol
+
+from twisted.internet.interfaces import IProtocol
+
+from socksfusion import __version__
+from socksfusion.identity.tls import peer_key_digest
+from socksfusion.registry.schema import Snapshot
+from socksfusion.tunnel.carrier import Carrier
+from socksfusion.tunnel.control import ControlProtocol
+from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.wire.messages import MINOR, PROTOCOL, Hello, Message, Refused, Welcome
+
+Reason = Literal["replaced", "unknown", "duplicate", "version"]
+
+REFUSAL_TEXTS: dict[Reason, str] = {
+    "replaced": "a newer copy of this agent was verified",
+    "unknown": "its key is not registered, or was revoked",
+    "duplicate": "another program with the same key serves",
+    "version": f"this Proxy speaks version {PROTOCOL} of the protocol",
+}
+
+
+class Gate(Protocol):
+    """What a visit asks of who decides about it."""
+
+    program_id: str
+    heartbeat_seconds: float
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry as last seen."""
+
+    def judge(self, visit: "Visit") -> None:
+        """The visitor has said hello: welcome or refuse it, now or soon."""
+
+    def gone(self, visit: "Visit", why: str) -> None:
+        """The visit is over."""
+
+
+class Visit:
+    """The Proxy's side of one carrier (a ``CarrierOwner``).
+
+    ``digest`` is the SHA-256 of the Agent's public key, ``agent`` the name that the registry has for it (empty until
+    known), ``hello`` what the Agent told of itself, ``since`` when it was welcomed (seconds on the reactor's clock).
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.carrier: Carrier | None = None
+        self.control = ControlProtocol(self._received, self._control_failed, self._control_ended)
+        self.digest = b""
+        self.agent = ""
+        self.hello: Hello | None = None
+        self.since: float | None = None
+        self.over = False
+        self.refused = False
+
+    @property
+    def peer(self) -> str:
+        """``address:port`` of the Agent, for logs."""
+        return self.carrier.peer if self.carrier is not None else "unknown"
+
+    @property
+    def serving(self) -> bool:
+        """Whether it was welcomed and still stands."""
+        return self.since is not None and not self.over
+
+    @property
+    def open_streams(self) -> int:
+        """Streams of Clients that are open on the carrier: all but the control stream."""
+        return max(len(self.carrier.session.streams) - 1, 0) if self.carrier is not None else 0
+
+    # -- CarrierOwner ----------------------------------------------------------------------------------------------
+
+    def handshaken(self, carrier: Carrier) -> None:
+        """The certificate is the CA's: whose is it? The Proxy speaks first."""
+        self.carrier = carrier
+        self.digest = peer_key_digest(carrier.tls.connection)
+        key = self._gate.snapshot.keys.get(self.digest)
+        self.agent = key.agent if key is not None else ""
+        carrier.open_stream(self._control_opened)
+
+    def stream_opened(self, carrier: Carrier, peer: str) -> IProtocol:
+        """Never called: an Agent opens no streams, and the session resets those that it tries."""
+        raise AssertionError("the Proxy's session accepts no streams")
+
+    def lost(self, carrier: Carrier, why: str) -> None:
+        """The carrier is gone."""
+        self.over = True
+        self.carrier = carrier
+        self._gate.gone(self, why)
+
+    # -- decisions -------------------------------------------------------------------------------------------------
+
+    def welcome(self) -> None:
+        """Let it serve."""
+        if self.carrier is None or self.over:
+            return
+        self.since = self.carrier.seconds()
+        self.control.send(Welcome(agent=self.agent, heartbeat=self._gate.heartbeat_seconds))
+
+    def refuse(self, reason: Reason) -> None:
+        """Tell it why not, cut its streams and end the session."""
+        if self.carrier is None or self.over:
+            return
+        self.over = self.refused = True
+        self.control.send(Refused(reason=reason, detail=REFUSAL_TEXTS[reason]))
+        self.carrier.refuse(f"refused: {REFUSAL_TEXTS[reason]}", keep=self.control.transport)
+
+    # -- the control stream ----------------------------------------------------------------------------------------
+
+    def _control_opened(self, transport: StreamTransport | None) -> None:
+        if transport is None:
+            return
+        transport.protocol = self.control
+        self.control.makeConnection(transport)  # type: ignore[no-untyped-call]
+        self.control.send(
+            Hello(
+                protocol=PROTOCOL,
+                minor=MINOR,
+                program=f"socksfusion/{__version__}",
+                features=[],
+                program_id=self._gate.program_id,
+            )
+        )
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Hello) and self.hello is None and not self.over:
+            self.hello = message
+            self._gate.judge(self)
+
+    def _control_failed(self, why: str) -> None:
+        if self.carrier is not None:
+            self.carrier.fail(f"control stream: {why}")
+
+    def _control_ended(self) -> None:
+        if self.carrier is not None and not self.over:
+            self.carrier.end("the Agent ended its control stream")

@@ -1,0 +1,371 @@
+"""The carrier: one TLS connection of an Agent to a Proxy, with a yamux session on it.
+
+The way of a byte through here: the socket's read → ``TLSMachine`` → ``Session`` → :class:`StreamTransport`, and back:
+stream → session's queues → one flush → TLS → the socket's write.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from typing import Protocol as Interface
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksfusion import limits
+from socksfusion.refusals import Refusals
+from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.tunnel.tls import TLSFailed, TLSMachine
+from socksfusion.wire.yamux import events
+from socksfusion.wire.yamux.session import Session
+from socksfusion.wire.yamux.stream import Stream
+
+Opened: TypeAlias = Callable[[StreamTransport | None], None]
+
+
+class CarrierOwner(Interface):
+    """Who decides about a carrier: the Proxy's gate or the Agent's connector."""
+
+    def handshaken(self, carrier: "Carrier") -> None:
+        """TLS stands and the peer's certificate is the CA's.
+
+        Judge it (raise nothing; close the carrier if it won't do).
+        """
+
+    def stream_opened(self, carrier: "Carrier", peer: str) -> IProtocol:
+        """The peer opened a stream: its protocol. Only called where the session accepts streams."""
+
+    def lost(self, carrier: "Carrier", why: str) -> None:
+        """The carrier is gone, and so are its streams."""
+
+
+@implementer(IPushProducer)
+class Carrier(Protocol):
+    """The Protocol over a carrier's TCP connection.
+
+    ``peer`` names the other end for logs (``address:port``). Attributes of use to others: ``session``, ``tls_failure``
+    (why TLS ended, or None), ``failure`` (the protocol error that ended the session, or None), ``last_received``
+    (seconds), ``gone`` (whether the connection is lost).
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        context: SSL.Context,
+        owner: CarrierOwner,
+        make_session: Callable[[float], Session],
+        refusals: Refusals,
+        *,
+        server: bool,
+        server_name: str | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.seconds: Callable[[], float] = reactor.seconds
+        self.owner = owner
+        self.tls = TLSMachine(context, server=server, server_name=server_name)
+        self.session = make_session(reactor.seconds())
+        self._refusals = refusals
+        self.peer = "unknown"
+        self.failure: Exception | None = None
+        self.tls_failure: TLSFailed | None = None
+        self.last_received = reactor.seconds()
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.handshaken = False
+        self.lost_why = ""
+        self.gone = False
+        self._closing = False
+        self._write_paused = False
+        self._flush_due = False
+        self._deadline: IDelayedCall | None = None
+        self._openings: deque[Opened] = deque()
+        self._checks: dict[int, Deferred[float]] = {}
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            events.DataReceived: lambda event: event.stream.owner.data_received(event.data),
+            events.StreamEnded: lambda event: event.stream.owner.ended(),
+            events.StreamReset: self._stream_reset,
+            events.StreamRefused: self._stream_refused,
+            events.StreamOpened: self._stream_opened,
+            events.StreamAcknowledged: self._stream_acknowledged,
+            events.PingReplied: self._ping_replied,
+            events.GoAwayReceived: self._go_away_received,
+            events.SessionFailed: self._session_failed,
+        }
+
+    # -- Protocol --------------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """The TCP connection stands; TLS begins."""
+        transport: Any = self.transport
+        address = transport.getPeer()
+        self.peer = f"{address.host}:{address.port}"
+        transport.setTcpNoDelay(True)
+        transport.bufferSize = limits.CARRIER_READ_BYTES
+        transport.registerProducer(self, True)
+        self._flush_tls()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Ciphertext."""
+        now = self.last_received = self.seconds()
+        self.bytes_received += len(data)
+        tls = self.tls
+        pieces = tls.receive_data(data)
+        if not self.handshaken:
+            self._flush_tls()
+            if not tls.handshaken:
+                if tls.failure is not None:
+                    self._tls_failed(tls.failure)
+                return
+            self.handshaken = True
+            self.owner.handshaken(self)
+        receive, handlers = self.session.receive_data, self._handlers
+        for piece in pieces:
+            for event in receive(piece, now):
+                handlers[type(event)](event)
+        self._tell_ended()
+        if tls.failure is not None:
+            self._tls_failed(tls.failure)
+        elif tls.close_received:
+            self.end()
+        elif self.session.wants_to_send:
+            self.flush_soon()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The TCP connection is gone."""
+        self._cancel_deadline()
+        self._closing = self.gone = True
+        why = self.lost_why or self._why(reason)
+        openings, self._openings = self._openings, deque()
+        for opened in openings:
+            opened(None)
+        for check in list(self._checks.values()):
+            check.errback(reason)
+        self._checks.clear()
+        self._tell_ended()
+        self._cut(self.session.fail(None), why)
+        self.owner.lost(self, why)
+
+    # -- IPushProducer: the socket's brake on what we send -------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The socket takes no more for now."""
+        self._write_paused = True
+
+    def resumeProducing(self) -> None:
+        """The socket's buffer is empty."""
+        self._write_paused = False
+        self._flush()
+
+    def stopProducing(self) -> None:
+        """The socket is gone; ``connectionLost`` follows."""
+        self._write_paused = True
+
+    # -- streams ---------------------------------------------------------------------------------------------------
+
+    def open_stream(self, opened: Opened) -> None:
+        """Open a stream and give its transport, without a protocol yet, to ``opened``.
+
+        At once where the session allows it.
+
+        Above ``limits.UNACKNOWLEDGED_STREAMS`` the opening waits in order. ``opened`` is given None where the carrier
+        was lost before its turn came.
+        """
+        if self._closing:
+            opened(None)
+        elif self.session.can_open and not self._openings:
+            opened(self._transport_for(self.session.open_stream(self.seconds())))
+        else:
+            self._openings.append(opened)
+
+    def withdraw(self, opened: Opened) -> None:
+        """Take an opening out of the queue; harmless where it is not in it."""
+        if opened in self._openings:
+            self._openings.remove(opened)
+
+    @property
+    def waiting_openings(self) -> int:
+        """Openings that wait for an acknowledgement of earlier ones."""
+        return len(self._openings)
+
+    def call_soon(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call ``function`` in the reactor's next turn."""
+        self.reactor.callLater(0, function, *arguments)
+
+    def stream_finished(self, transport: StreamTransport) -> None:
+        """A stream's protocol has heard its last; an opening that waited for room may go."""
+        self._open_waiting()
+
+    # -- liveness --------------------------------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Send a ping; its reply refreshes the round trip and ``last_received``."""
+        self.session.ping(self.seconds())
+        self.flush_soon()
+
+    def check(self, limit_seconds: float) -> "Deferred[bool]":
+        """Whether the other end answers a ping within ``limit_seconds``. Never fails."""
+        reply: Deferred[float] = Deferred()
+        opaque = self.session.ping(self.seconds())
+        self._checks[opaque] = reply
+        self.flush_soon()
+        reply.addTimeout(limit_seconds, self.reactor)
+
+        def forget(result: Any) -> bool:
+            self._checks.pop(opaque, None)
+            return not isinstance(result, Failure)
+
+        return reply.addBoth(forget)
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def end(self, why: str = "") -> None:
+        """Go away in order: what is queued is sent, then go-away 0 and close_notify; done within a few seconds."""
+        self._shut(why, limits.SESSION_CLOSE_SECONDS, half=False)
+
+    def refuse(self, why: str, keep: StreamTransport) -> None:
+        """End after a refusal that was written to ``keep``: every other stream is cut at once, then the writing side is
+        shut; reading goes on for a moment, so that the peer gets the reason.
+        """
+        others = [stream for stream in self.session.streams.values() if stream.owner is not keep]
+        for stream in others:
+            stream.reset()
+        self._cut(others, why)
+        self._shut(why, limits.REFUSAL_LINGER_SECONDS, half=True)
+
+    def fail(self, why: str) -> None:
+        """End because the peer broke the protocol above the session: go-away 1."""
+        self.session.go_away(1)
+        self.failure = ValueError(why)
+        self._shut(f"protocol error: {why}", limits.REFUSAL_LINGER_SECONDS, half=True)
+
+    def abort(self, why: str) -> None:
+        """Cut the connection now."""
+        self.lost_why = self.lost_why or why
+        self._closing = True
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def flush_soon(self) -> None:
+        """Send what the session has, in the reactor's next turn, together with all that comes until then."""
+        if not self._flush_due and not self._write_paused:
+            self._flush_due = True
+            self.reactor.callLater(0, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
+        session, tls, transport = self.session, self.tls, self.transport
+        if not self.handshaken or self._closing or transport is None:
+            return
+        while not self._write_paused and session.wants_to_send:
+            pieces = session.data_to_send(limits.CARRIER_FLUSH_BYTES)
+            if not pieces:
+                break
+            tls.send(b"".join(pieces))
+            self._write(tls.data_to_send())
+        self._tell_ended()
+        for stream in session.take_drained():
+            stream.owner.drained()
+
+    def _flush_tls(self) -> None:
+        data = self.tls.data_to_send()
+        if data and self.transport is not None:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        self.bytes_sent += len(data)
+        self.transport.write(data)  # type: ignore[union-attr]
+
+    def _shut(self, why: str, limit_seconds: float, *, half: bool) -> None:
+        if self._closing or self.transport is None:
+            return
+        self.lost_why = self.lost_why or why
+        if self.handshaken and self.tls.failure is None:
+            if self.failure is None:
+                self.session.go_away(0)
+            self._write_paused = False
+            self._flush()
+            self.tls.close()
+        self._closing = True
+        self._flush_tls()
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        if half:
+            transport.loseWriteConnection()
+        else:
+            transport.loseConnection()
+        self._cancel_deadline()
+        self._deadline = self.reactor.callLater(limit_seconds, self.abort, why)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+    # -- events of the session -------------------------------------------------------------------------------------
+
+    def _transport_for(self, stream: Stream) -> StreamTransport:
+        return StreamTransport(stream, self, self.peer)
+
+    def _stream_opened(self, event: events.StreamOpened) -> None:
+        transport = self._transport_for(event.stream)
+        protocol = self.owner.stream_opened(self, self.peer)
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+
+    def _stream_acknowledged(self, event: events.StreamAcknowledged) -> None:
+        self._open_waiting()
+
+    def _open_waiting(self) -> None:
+        while self._openings and not self._closing and self.session.can_open:
+            self._openings.popleft()(self._transport_for(self.session.open_stream(self.seconds())))
+
+    def _ping_replied(self, event: events.PingReplied) -> None:
+        check = self._checks.pop(event.opaque, None)
+        if check is not None:
+            check.callback(event.rtt_seconds)
+
+    def _stream_reset(self, event: events.StreamReset) -> None:
+        if event.reason is events.ResetReason.PEER:
+            event.stream.owner.was_reset()
+            return
+        self._refusals.refuse(f"stream-{event.reason.value}", self.peer, f"stream {event.stream.id}: {event.detail}")
+        event.stream.owner.cut(event.detail)
+
+    def _stream_refused(self, event: events.StreamRefused) -> None:
+        self._refusals.refuse(event.rule, self.peer, f"stream {event.stream_id} was not opened")
+
+    def _tell_ended(self) -> None:
+        for stream in self.session.take_ended():
+            stream.owner.closed()
+
+    @staticmethod
+    def _cut(streams: list[Stream], why: str) -> None:
+        for stream in streams:
+            stream.owner.carrier_lost(why)
+
+    def _go_away_received(self, event: events.GoAwayReceived) -> None:
+        self.lost_why = self.lost_why or f"the other end went away with code {event.code}"
+
+    def _session_failed(self, event: events.SessionFailed) -> None:
+        self.failure = event.error
+        self._refusals.refuse("session", self.peer, str(event.error))
+        self._cut(event.streams, str(event.error))
+        self._shut(f"protocol error: {event.error}", limits.REFUSAL_LINGER_SECONDS, half=True)
+
+    def _tls_failed(self, failure: TLSFailed) -> None:
+        self.tls_failure = failure
+        self._shut(f"TLS: {failure}", limits.REFUSAL_LINGER_SECONDS, half=True)
+
+    def _why(self, reason: Failure) -> str:
+        return "the connection was closed" if reason.check(type(connectionDone.value)) else reason.getErrorMessage()

@@ -1,0 +1,46 @@
+"""Stream 1 of a session, the control stream: records in both directions for as long as the session stands."""
+
+from collections.abc import Callable
+
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.wire.messages import Message, RecordError, RecordReader, Unknown, Unsupported, encode
+
+
+class ControlProtocol(Protocol):
+    """Hands each record to ``received``; what can't be read ends the session through ``failed`` (why, for the log).
+
+    A message of a type that this version does not know is answered *unsupported* and goes no further. ``ended`` is
+    called when the other side has ended the stream, which it does when it goes.
+    """
+
+    transport: StreamTransport
+
+    def __init__(
+        self, received: Callable[[Message], None], failed: Callable[[str], None], ended: Callable[[], None]
+    ) -> None:
+        self._received = received
+        self._failed = failed
+        self._ended = ended
+        self._reader = RecordReader()
+
+    def send(self, message: Message) -> None:
+        """Send one message; ignored where the stream is gone."""
+        if self.transport is not None:
+            self.transport.write(encode(message))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Records may be split and joined as they like."""
+        for record in self._reader.receive_data(data):
+            if isinstance(record, RecordError):
+                self._failed(str(record))
+            elif isinstance(record, Unknown):
+                self.send(Unsupported(what=record.tag))
+            else:
+                self._received(record)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The stream is gone."""
+        self._ended()

@@ -1,0 +1,130 @@
+"""Liveness: every carrier is pinged, a silent one is ended, and a machine that slept asks at once.
+
+txaio's batched timers may fire up to a bucket early, and a cancelled call may still run; so they only send pings and
+heartbeats here, each callback checks that its carrier is still looked after, and none raises.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import txaio
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from socksfusion import limits
+from socksfusion.log import make_logger
+from socksfusion.tunnel.carrier import Carrier
+
+_log = make_logger()
+
+
+def suspended_seconds() -> float:
+    """How long this machine has slept since it started: what CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+@dataclass(eq=False)
+class _Watch:
+    carrier: Carrier
+    beat: Callable[[], None] | None
+    received_before: float
+    missed: int = 0
+    standing: bool = field(default=True)
+
+
+class Liveness(Service):
+    """Pings each watched carrier every ``ping_seconds``; after ``pings_missed`` without one byte back it is aborted.
+
+    Any byte counts as life: on a slow line a reply may wait behind data that is under way already. ``suspended`` gives
+    the seconds that the machine has slept.
+    """
+
+    name = "liveness"
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        *,
+        ping_seconds: float = limits.PING_SECONDS,
+        pings_missed: int = limits.PINGS_MISSED,
+        heartbeat_seconds: float = limits.HEARTBEAT_SECONDS,
+        suspended: Callable[[], float] = suspended_seconds,
+    ) -> None:
+        txaio.config.loop = clock
+        bucket = min(limits.TIMER_BUCKET_SECONDS, ping_seconds, heartbeat_seconds)
+        self._timer: Any = txaio.make_batched_timer(bucket)
+        self._ping_seconds = ping_seconds
+        self._pings_missed = pings_missed
+        self._heartbeat_seconds = heartbeat_seconds
+        self._suspended = suspended
+        self._slept = suspended()
+        self._watches: dict[Carrier, _Watch] = {}
+        self._sleep_loop = LoopingCall(self._look_for_sleep)
+        self._sleep_loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin to look for sleep."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._sleep_loop.start(1.0, now=False)
+
+    def stopService(self) -> None:
+        """Look no more; pings that are due find nobody."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._sleep_loop.running:
+            self._sleep_loop.stop()
+        for watch in self._watches.values():
+            watch.standing = False
+        self._watches.clear()
+
+    def watch(self, carrier: Carrier, beat: Callable[[], None] | None = None) -> None:
+        """Look after ``carrier`` until :meth:`forget`; ``beat`` is called every ``heartbeat_seconds``."""
+        watch = self._watches[carrier] = _Watch(carrier, beat, carrier.last_received)
+        carrier.ping()
+        self._timer.call_later(self._ping_seconds, self._ping, watch)
+        if beat is not None:
+            self._timer.call_later(self._heartbeat_seconds, self._beat, watch)
+
+    def forget(self, carrier: Carrier) -> None:
+        """The carrier is gone."""
+        watch = self._watches.pop(carrier, None)
+        if watch is not None:
+            watch.standing = False
+
+    def _ping(self, watch: _Watch) -> None:
+        if not watch.standing:
+            return
+        carrier = watch.carrier
+        if carrier.last_received > watch.received_before:
+            watch.missed = 0
+        else:
+            watch.missed += 1
+        watch.received_before = carrier.last_received
+        if watch.missed >= self._pings_missed:
+            carrier.abort(f"no answer to {watch.missed} pings")
+            return
+        carrier.ping()
+        self._timer.call_later(self._ping_seconds, self._ping, watch)
+
+    def _beat(self, watch: _Watch) -> None:
+        if watch.standing and watch.beat is not None:
+            watch.beat()
+            self._timer.call_later(self._heartbeat_seconds, self._beat, watch)
+
+    def _look_for_sleep(self) -> None:
+        slept = self._suspended()
+        jump, self._slept = slept - self._slept, slept
+        if jump <= limits.SUSPEND_JUMP_SECONDS:
+            return
+        _log.info("this machine slept for {seconds} s, asking every carrier", seconds=round(jump))
+        for carrier in list(self._watches):
+            answered: Deferred[bool] = carrier.check(limits.URGENT_PING_SECONDS)
+            answered.addCallback(_abort_unless_answered, carrier)
+
+
+def _abort_unless_answered(answered: bool, carrier: Carrier) -> None:
+    if not answered:
+        carrier.abort("no answer after this machine slept")

@@ -1,0 +1,177 @@
+"""A relay: the bytes between one TCP connection and one stream, both ways, each end told the truth about the other.
+
+A FIN passes as a half-close, after the last byte. A reset passes as a reset, after the bytes that came before it, and
+never looks like a clean end. Whoever reads slowly stops whoever writes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksfusion.tunnel.draining import abort_when_drained
+from socksfusion.tunnel.stream import CarrierLost, StreamTransport
+from socksfusion.tunnel.sweeper import Sweeper
+
+
+@implementer(IPushProducer)
+class _Brake:
+    """Pauses and resumes a transport for its consumer at the other end of the relay.
+
+    A consumer that is lost tells its producer to stop, before it tells its protocol why. The transport must not end
+    cleanly then: the relay decides once it knows the reason.
+    """
+
+    __slots__ = ("pauseProducing", "resumeProducing")
+
+    def __init__(self, transport: Any) -> None:
+        self.pauseProducing: Callable[[], None] = transport.pauseProducing
+        self.resumeProducing: Callable[[], None] = transport.resumeProducing
+
+    def stopProducing(self) -> None:
+        """Nothing yet: the protocol's ``connectionLost`` follows."""
+
+
+@implementer(IHalfCloseableProtocol)
+class TCPEnd(Protocol):
+    """The relay's protocol on the Client's or Target's connection."""
+
+    __slots__ = ("dataReceived", "relay")
+
+    def __init__(self, relay: "Relay") -> None:
+        self.relay = relay
+        # the hot path: one call, straight into the stream
+        self.dataReceived = relay.stream.write  # type: ignore[method-assign]
+
+    def readConnectionLost(self) -> None:
+        """FIN of the Client or Target."""
+        self.relay.tcp_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Our own FIN has left."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self.relay.tcp_lost(reason)
+
+
+@implementer(IHalfCloseableProtocol)
+class StreamEnd(Protocol):
+    """The relay's protocol on the stream."""
+
+    __slots__ = ("dataReceived", "relay")
+
+    def __init__(self, relay: "Relay") -> None:
+        self.relay = relay
+        self.dataReceived = relay.tcp.write  # type: ignore[method-assign]
+
+    def readConnectionLost(self) -> None:
+        """FIN through the tunnel."""
+        self.relay.stream_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Our own FIN has left."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The stream is gone."""
+        self.relay.stream_lost(reason)
+
+
+class Relay:
+    """One TCP connection and one stream joined; made by :func:`join`."""
+
+    __slots__ = ("_sweeper", "stream", "stream_read_done", "tcp", "tcp_read_done", "watched")
+
+    def __init__(self, tcp: Any, stream: StreamTransport, sweeper: Sweeper | None) -> None:
+        self.tcp = tcp
+        self.stream = stream
+        self.tcp_read_done = False
+        self.stream_read_done = False
+        self.watched: tuple[int, float] | None = None
+        self._sweeper = sweeper
+
+    @property
+    def half_closed(self) -> bool:
+        """Whether just one direction has ended."""
+        return self.tcp_read_done != self.stream_read_done
+
+    def start(self, early_data: bytes) -> None:
+        """Take both transports over from their protocols."""
+        tcp, stream = self.tcp, self.stream
+        tcp.protocol = TCPEnd(self)
+        stream.protocol = StreamEnd(self)
+        tcp.protocol.transport = tcp
+        stream.protocol.transport = stream
+        if self._sweeper is not None:
+            self._sweeper.relays.add(self)
+        if early_data:
+            stream.write(early_data)
+        tcp.registerProducer(_Brake(stream), True)
+        stream.registerProducer(_Brake(tcp), True)
+
+    def tcp_ended(self) -> None:
+        """The TCP side has said its last byte."""
+        self.tcp_read_done = True
+        self.stream.loseWriteConnection()
+        self._both_ended()
+
+    def stream_ended(self) -> None:
+        """The stream's other end has said its last byte."""
+        self.stream_read_done = True
+        if not self.tcp_read_done:
+            self.tcp.loseWriteConnection()
+        self._both_ended()
+
+    def tcp_lost(self, reason: Failure) -> None:
+        """The TCP connection is gone: cleanly only where we closed it after both directions had ended."""
+        self._leave()
+        if not reason.check(error.ConnectionDone) or not self.tcp_read_done:
+            self.stream.unregisterProducer()
+            self.stream.reset_after_data()
+
+    def stream_lost(self, reason: Failure) -> None:
+        """The stream is gone. After FIN both ways the TCP side ends by itself; else it is reset.
+
+        What the peer's RST came after is written first. A carrier that is lost, or our own abort, resets at once,
+        unless the peer had ended its direction before: then the Client has a right to all of it.
+        """
+        self._leave()
+        self.tcp.unregisterProducer()
+        if reason.check(error.ConnectionDone):
+            return
+        at_once = reason.check(CarrierLost, error.ConnectionAborted) and not self.stream_read_done
+        if at_once:
+            self.tcp.abortConnection()
+        else:
+            abort_when_drained(self.tcp)
+
+    def abort(self) -> None:
+        """Reset both ways, now."""
+        self._leave()
+        self.stream.abortConnection()
+        self.tcp.abortConnection()
+
+    def _both_ended(self) -> None:
+        if self.tcp_read_done and self.stream_read_done:
+            self._leave()
+            self.tcp.unregisterProducer()
+            self.tcp.loseConnection()
+
+    def _leave(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.relays.discard(self)
+
+
+def join(tcp: Any, stream: StreamTransport, early_data: bytes = b"", sweeper: Sweeper | None = None) -> Relay:
+    """Join a connected TCP transport and a stream; their protocols are replaced.
+
+    ``early_data`` came from the TCP side before and goes into the stream first. ``sweeper`` looks after what no event
+    tells: half-closed silence and resets of paused sockets.
+    """
+    relay = Relay(tcp, stream, sweeper)
+    relay.start(early_data)
+    return relay

@@ -1,0 +1,72 @@
+"""One shared timer that looks after relays for what no event tells.
+
+- A connection with one direction ended and no byte in the other is reset after a while: close() and shutdown() look
+  alike, and a Target that never answers a FIN would keep two descriptors for ever.
+- A socket that is paused is not watched for reading, so its reset goes unnoticed: it is asked.
+"""
+
+import select
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from socksfusion import limits
+
+if TYPE_CHECKING:
+    from socksfusion.tunnel.relay import Relay
+
+
+class Sweeper(Service):
+    """Looks at every relay each ``limits.PAUSED_PROBE_SECONDS``.
+
+    ``half_closed_seconds`` is how long silence may last.
+    """
+
+    name = "sweeper"
+
+    def __init__(self, clock: IReactorTime, half_closed_seconds: float = limits.HALF_CLOSED_SECONDS) -> None:
+        self.relays: set[Relay] = set()
+        self._half_closed_seconds = half_closed_seconds
+        self._clock = clock
+        self._loop = LoopingCall(self.sweep)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin to look."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._loop.start(min(limits.PAUSED_PROBE_SECONDS, self._half_closed_seconds / 2), now=False)
+
+    def stopService(self) -> None:
+        """Look no more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+
+    def sweep(self) -> None:
+        """One look at every relay."""
+        now = self._clock.seconds()
+        for relay in tuple(self.relays):
+            if self._silent(relay, now) or (relay.stream.write_paused and _was_reset(relay)):
+                relay.abort()
+
+    def _silent(self, relay: "Relay", now: float) -> bool:
+        stream = relay.stream
+        if not (relay.half_closed or stream.reset_waiting):
+            relay.watched = None
+            return False
+        moved = stream.bytes_received + stream.bytes_sent - stream.unread
+        if relay.watched is None or relay.watched[0] != moved:
+            relay.watched = (moved, now)
+            return False
+        return now - relay.watched[1] >= self._half_closed_seconds
+
+
+def _was_reset(relay: "Relay") -> bool:
+    """Whether the kernel knows of an error or hang-up on a socket that nobody reads."""
+    if not relay.tcp.connected:
+        return False
+    poll = select.poll()
+    poll.register(relay.tcp.fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
