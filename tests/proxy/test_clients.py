@@ -327,6 +327,13 @@ def test_a1_ten_seconds_are_for_the_whole_negotiation(proxy: Proxy) -> None:
     assert proxy.refusals.counts == {"socks-timeout": 1}
 
 
+def test_the_negotiation_may_be_given_another_time(proxy: Proxy) -> None:
+    proxy.front = SocksFront(proxy.clock, proxy.router, proxy.refusals, proxy.join, negotiation_seconds=2)
+    transport = proxy.connect(GREETING)
+    proxy.clock.advance(2)
+    assert transport.closed
+
+
 def test_the_dial_is_not_part_of_the_negotiation(proxy: Proxy) -> None:
     transport = proxy.connect(GREETING, REQUEST)
     proxy.clock.advance(60)
