@@ -1,0 +1,195 @@
+"""The real programs as child processes: started, watched line by line, and ended again."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PATIENCE_SECONDS = 30.0
+"""How long a test waits for what must come; it is no measurement, machines may be slow."""
+
+# the script that pip makes for twistd, whatever folder it went to
+_TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Program:
+    """A child process whose standard output and standard error are read as they come.
+
+    ``out`` and ``log`` are the lines so far. ``wait_out`` and ``wait_log`` return the first line, from ``since`` on,
+    that contains a text, and fail the test with everything that was written where it does not come.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, environment: dict[str, str] | None = None, cwd: Path) -> None:
+        self.arguments = arguments
+        self.out: list[str] = []
+        self.log: list[str] = []
+        self._news: queue.Queue[None] = queue.Queue()
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+            cwd=cwd,
+            text=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self.out), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stderr, self.log), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def messages(self) -> list[str]:
+        """What the Agent printed, without the times."""
+        return [line.split(" ", 1)[1] for line in self.out]
+
+    def wait_out(self, text: str, *, since: int = 0, seconds: float = PATIENCE_SECONDS) -> str:
+        return self._wait(self.out, text, since, seconds)
+
+    def wait_log(self, text: str, *, since: int = 0, seconds: float = PATIENCE_SECONDS) -> str:
+        return self._wait(self.log, text, since, seconds)
+
+    def wait_exit(self, seconds: float = PATIENCE_SECONDS) -> int:
+        code = self.process.wait(seconds)
+        for reader in self._readers:
+            reader.join(PATIENCE_SECONDS)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without a word to anybody."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait_exit()
+
+    def stop(self) -> int:
+        """End it as a service manager does."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.wait_exit()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def _read(self, stream: Iterator[str], lines: list[str]) -> None:
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+            self._news.put(None)
+        self._news.put(None)
+
+    def _wait(self, lines: list[str], text: str, since: int, seconds: float) -> str:
+        deadline = time.monotonic() + seconds
+        while True:
+            for line in lines[since:]:
+                if text in line:
+                    return line
+            left = deadline - time.monotonic()
+            ended = self.process.poll() is not None and not any(reader.is_alive() for reader in self._readers)
+            if left <= 0 or ended:
+                why = f"ended with {self.process.returncode}" if ended else f"{seconds:g} s are over"
+                everything = "\n".join(["-- out", *self.out, "-- log", *self.log])
+                raise AssertionError(f"{text!r} did not come, {why}:\n{everything}")
+            try:
+                self._news.get(timeout=min(left, 0.2))
+            except queue.Empty:
+                pass
+
+
+class Installation:
+    """A state folder with its Proxy and Agents; ``close`` ends whatever still runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.agents_port = free_port()
+        self.clients_port = free_port()
+        self.programs: list[Program] = []
+        self.proxy: Program | None = None
+        self.admin("init")
+
+    def admin(self, *arguments: str) -> str:
+        """Run ``socksfusion --state … ARGUMENTS``; its standard output. A failure raises CalledProcessError."""
+        command = [sys.executable, "-m", "socksfusion.cli.main", "--state", str(self.state), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.folder).stdout
+
+    def add_agent(self, name: str) -> Path:
+        """Register an agent; its copy file."""
+        copy = self.folder / f"{name}.agent"
+        self.admin("agent", "add", name, "--proxy", f"localhost:{self.agents_port}", "--out", str(copy))
+        return copy
+
+    def start(self, *arguments: str, **environment: str) -> Program:
+        """Start ``twistd -n --pidfile= ARGUMENTS``."""
+        command = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *arguments]
+        program = Program(command, environment=environment, cwd=self.folder)
+        self.programs.append(program)
+        return program
+
+    def start_proxy(self, *arguments: str) -> Program:
+        """Start the Proxy and wait until it listens."""
+        self.proxy = self.start(
+            "socksfusion-proxy",
+            "--state",
+            str(self.state),
+            "--agents",
+            f"tcp:{self.agents_port}:interface=127.0.0.1",
+            "--clients",
+            f"tcp:{self.clients_port}:interface=127.0.0.1",
+            *arguments,
+        )
+        self.proxy.wait_log(f"starting on {self.clients_port}")
+        return self.proxy
+
+    def start_agent(self, copy: Path, *arguments: str, serving: bool = True) -> Program:
+        """Start an Agent that may reach loopback; wait until it serves."""
+        agent = self.start(
+            "socksfusion-agent", "--copy", str(copy), "--allow", "127.0.0.0/8", "--allow", "::1", *arguments
+        )
+        if serving:
+            agent.wait_log("serving as agent")
+        return agent
+
+    def close(self) -> None:
+        for program in reversed(self.programs):
+            program.kill()
+
+
+@contextmanager
+def installation(folder: Path) -> Iterator[Installation]:
+    """An installation that is closed at the end."""
+    made = Installation(folder)
+    try:
+        yield made
+    finally:
+        made.close()
