@@ -248,7 +248,7 @@ def test_where_binding_is_forbidden_the_source_address_tells(monkeypatch: pytest
         def bind(self, _address: object) -> None:
             raise OSError(number, "forbidden")
 
-    monkeypatch.setattr(policy.socket, "socket", Sandboxed)
+    monkeypatch.setattr(socket, "socket", Sandboxed)
     assert owns_address(ip_address("127.0.0.1"))
     assert not owns_address(ip_address("203.0.113.77"))
 
@@ -257,6 +257,6 @@ def test_an_answer_that_cannot_be_had_is_no_permission(monkeypatch: pytest.Monke
     def no_descriptor(*_arguments: object) -> socket.socket:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr(policy.socket, "socket", no_descriptor)
+    monkeypatch.setattr(socket, "socket", no_descriptor)
     with pytest.raises(OSError, match="too many"):
         Policy().check("10.0.0.1")

@@ -9,10 +9,12 @@ from socksfusion.agent.turns import NoTurn, Turns
 from socksfusion.wire.socks5 import Reply
 
 
-def failure_of(deferred: "Deferred[None]") -> Failure:
+def error_of(deferred: "Deferred[None]") -> BaseException:
     failures: list[Failure] = []
     deferred.addErrback(failures.append)
-    return failures[0]
+    error = failures[0].value
+    assert error is not None
+    return error
 
 
 def test_b4_those_above_the_bound_wait_in_order() -> None:
@@ -20,7 +22,7 @@ def test_b4_those_above_the_bound_wait_in_order() -> None:
     taken = [turns.take() for _ in range(5)]
     order: list[int] = []
     for number, turn in enumerate(taken):
-        turn.addCallback(lambda _, number=number: order.append(number))
+        turn.addCallback(lambda _, number: order.append(number), number)
     assert order == [0, 1]
     assert turns.queued == 3
     turns.give_back()
@@ -34,15 +36,15 @@ def test_b4_a_full_queue_and_a_long_wait_are_told_as_not_tested() -> None:
     turns = Turns(clock, at_once=1, waiting=1, wait_seconds=30)
     turns.take()
     waits = turns.take()
-    refused = failure_of(turns.take())
+    refused = error_of(turns.take())
     clock.advance(29.9)
     assert not waits.called
     clock.advance(0.1)
-    late = failure_of(waits)
-    for failure in (refused, late):
-        assert failure.check(NoTurn)
-        assert failure.value.reply is Reply.GENERAL_FAILURE
-        assert not failure.value.tried
+    late = error_of(waits)
+    for error in (refused, late):
+        assert isinstance(error, NoTurn)
+        assert error.reply is Reply.GENERAL_FAILURE
+        assert not error.tried
     assert not clock.getDelayedCalls()
 
 
@@ -54,10 +56,10 @@ def test_each_waits_its_own_time() -> None:
     clock.advance(10)
     second = turns.take()
     clock.advance(20)
-    failure_of(first)
+    error_of(first)
     assert not second.called
     clock.advance(10)
-    failure_of(second)
+    error_of(second)
 
 
 def test_cancelling_leaves_the_queue() -> None:
@@ -66,7 +68,7 @@ def test_cancelling_leaves_the_queue() -> None:
     turns.take()
     left, stays = turns.take(), turns.take()
     left.cancel()
-    assert failure_of(left).check(CancelledError)
+    assert isinstance(error_of(left), CancelledError)
     turns.give_back()
     assert stays.called
     assert turns.taken == 1

@@ -1,0 +1,244 @@
+"""Targets: each stream that the Proxy opens asks for one connection, which is judged, dialled, answered and joined.
+
+The way of a stream: connect request → addresses (names are looked up here) → policy → a turn → dial → connect reply →
+relay. The policy is asked at every open, whoever opens (attacks.md, row F1).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from typing import Protocol as Interface
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksfusion import limits
+from socksfusion.agent.dial import failure_of
+from socksfusion.agent.errors import ConnectFailed
+from socksfusion.agent.messages import Messages
+from socksfusion.agent.policy import Policy, literal
+from socksfusion.agent.turns import Turns
+from socksfusion.log import make_logger, printable
+from socksfusion.refusals import Refusals
+from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.wire.messages import (
+    ConnectReply,
+    ConnectRequest,
+    HeadReader,
+    RecordError,
+    Unknown,
+    Unsupported,
+    encode,
+)
+from socksfusion.wire.socks5 import Reply
+
+_log = make_logger()
+
+
+class Denied(ConnectFailed):
+    """The policy allows none of the target's addresses."""
+
+    reply = Reply.NOT_ALLOWED
+
+
+class Resolves(Interface):
+    """:class:`socksfusion.agent.names.Resolver`, or what stands in for it."""
+
+    def resolve(self, name: str, seconds: float) -> Awaitable[list[str]]:
+        """Addresses of ``name``."""
+
+
+class Dials(Interface):
+    """:class:`socksfusion.agent.dial.Dialler`, or what stands in for it."""
+
+    def dial(self, addresses: Sequence[str], port: int, seconds: float) -> Awaitable[ITCPTransport]:
+        """A connected transport."""
+
+
+class TargetFactory(Factory):
+    """Makes the protocol of each stream that the Proxy opens.
+
+    ``seconds`` is the reactor's monotonic clock. ``join`` takes a connected transport and the stream over for good:
+    :func:`socksfusion.tunnel.relay.join`. ``connect_seconds`` bounds what a request may ask for.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        *,
+        seconds: Callable[[], float],
+        policy: Policy,
+        resolver: Resolves,
+        dialler: Dials,
+        turns: Turns,
+        messages: Messages,
+        refusals: Refusals,
+        join: Callable[[Any, StreamTransport], object],
+        connect_seconds: float = limits.CONNECT_SECONDS,
+    ) -> None:
+        self.messages = messages
+        self.refusals = refusals
+        self.join = join
+        self._seconds = seconds
+        self._policy = policy
+        self._resolver = resolver
+        self._dialler = dialler
+        self._turns = turns
+        self._connect_seconds = connect_seconds
+
+    def buildProtocol(self, addr: IAddress | None) -> "TargetProtocol":
+        """The protocol of one stream."""
+        return TargetProtocol(self)
+
+    async def connect(self, request: ConnectRequest, peer: str) -> ITCPTransport:
+        """A connected transport to what ``request`` names; ``peer`` asked for it.
+
+        :raises ConnectFailed: none was made.
+        """
+        seconds = min(request.timeout, self._connect_seconds)
+        begun = self._seconds()
+        addresses = [request.host]
+        if literal(request.host) is None:
+            addresses = await self._resolver.resolve(request.host, min(seconds, limits.RESOLVER_SECONDS))
+        left = seconds - (self._seconds() - begun)
+        allowed = self._allowed(addresses, request, peer)
+        turn = self._turns.take()
+        waits = not turn.called
+        await turn
+        try:
+            if waits:
+                # the machine may have got an address meanwhile
+                allowed = self._allowed(addresses, request, peer)
+            return await self._dialler.dial(allowed, request.port, left)
+        finally:
+            self._turns.give_back()
+
+    def _allowed(self, addresses: Sequence[str], request: ConnectRequest, peer: str) -> list[str]:
+        try:
+            decisions = [self._policy.check(address) for address in addresses]
+        except OSError as error:
+            raise failure_of(error) from error
+        for decision in decisions:
+            if not decision.allowed:
+                asked = f"{request.host} port {request.port}, address {decision.address}"
+                self.refusals.refuse(f"policy: {decision.rule}", peer, asked)
+        allowed = [decision.address for decision in decisions if decision.allowed]
+        if not allowed:
+            raise Denied(f"denied by the Agent's policy: {decisions[0].rule}")
+        return list(dict.fromkeys(allowed))
+
+
+@implementer(IHalfCloseableProtocol)
+class TargetProtocol(Protocol):
+    """One stream up to its connect reply, driven by what the Proxy sends and by the end of the dial.
+
+    The Client's FIN during the dial is kept and passed on once there is a connection; RST cancels the dial.
+    """
+
+    transport: StreamTransport
+
+    def __init__(self, factory: TargetFactory) -> None:
+        self._factory = factory
+        self._reader: HeadReader | None = HeadReader()
+        self._early = b""
+        self._ended = False
+        self._opening: Deferred[None] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """The connect request, then early data for the Target."""
+        if self._reader is None:
+            self._keep(data)
+            return
+        try:
+            head = self._reader.receive_data(data)
+        except RecordError as error:
+            self._refuse("stream head", str(error))
+            return
+        if head is None:
+            return
+        self._reader = None
+        message, rest = head
+        if isinstance(message, ConnectRequest):
+            self._early = rest
+            self._opening = Deferred.fromCoroutine(self._open(message))
+            self._opening.addErrback(self._broken)
+        elif isinstance(message, Unknown):
+            self.transport.write(encode(Unsupported(what=message.tag)))
+            self.transport.loseConnection()
+        else:
+            self._refuse("stream head", f"{type(message).__name__} is no connect request")
+
+    def readConnectionLost(self) -> None:
+        """The Client's FIN."""
+        self._ended = True
+        if self._reader is not None:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our own FIN has left."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The stream is gone, and with it the reason to dial."""
+        if self._opening is not None:
+            self._opening.cancel()
+
+    def _peer(self) -> str:
+        return str(self.transport.getPeer().carrier)
+
+    def _keep(self, data: bytes) -> None:
+        # pausing the stream instead would hide its reset
+        if len(self._early) + len(data) > limits.EARLY_DATA_BYTES:
+            self._refuse("early data", f"more than {limits.EARLY_DATA_BYTES} bytes before the connect reply")
+        else:
+            self._early += data
+
+    def _refuse(self, rule: str, why: str) -> None:
+        self._factory.refusals.refuse(rule, self._peer(), why)
+        self.transport.abortConnection()
+
+    async def _open(self, request: ConnectRequest) -> None:
+        try:
+            target = await self._factory.connect(request, self._peer())
+        except ConnectFailed as failure:
+            self._tell_failure(request, failure)
+            return
+        try:
+            self._join(target)
+        except Exception:
+            target.abortConnection()
+            raise
+
+    def _join(self, target: Any) -> None:
+        bound = target.getHost()
+        stream = self.transport
+        stream.write(encode(ConnectReply(reply=Reply.SUCCEEDED, host=bound.host, port=bound.port, detail="")))
+        self._factory.join(target, stream)
+        if self._early:
+            early, self._early = self._early, b""
+            stream.put_back(early)
+        if self._ended:
+            # told to this protocol, so the stream will not tell its new one
+            IHalfCloseableProtocol(stream.protocol).readConnectionLost()
+
+    def _tell_failure(self, request: ConnectRequest, failure: ConnectFailed) -> None:
+        factory, stream = self._factory, self.transport
+        detail = printable(str(failure))
+        stream.write(encode(ConnectReply(reply=failure.reply, host="", port=0, detail=detail)))
+        if failure.reply is Reply.SUCCEEDED:
+            # the Target accepted and reset: so does the stream, after the reply that says the first
+            stream.reset_after_data()
+            return
+        if failure.tried:
+            factory.messages.unreachable(request.host, request.port)
+        if failure.rule:
+            factory.refusals.refuse(failure.rule, self._peer(), f"{request.host} port {request.port}: {failure}")
+        stream.loseConnection()
+
+    def _broken(self, failure: Failure) -> None:
+        """A stray exception ends its own stream only (attacks.md, row J3)."""
+        if failure.check(CancelledError) is None:
+            _log.failure("a connection to a target broke", failure=failure)
+            self.transport.abortConnection()

@@ -1,0 +1,44 @@
+"""A stream without a carrier, as the Agent's protocol sees it."""
+
+from typing import Any
+
+from twisted.internet.testing import StringTransport
+
+from socksfusion.tunnel.stream import StreamAddress
+from socksfusion.wire.messages import ConnectReply, HeadReader, Received
+
+
+class FakeStream(StringTransport):
+    """What a protocol sees of a stream; ``received`` is what was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.protocol: Any = None
+        self.aborted = False
+        self.reset_in_order = False
+
+    def getPeer(self) -> StreamAddress:
+        return StreamAddress("198.51.100.1:443", 3)
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def reset_after_data(self) -> None:
+        self.reset_in_order = True
+
+    def put_back(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+
+    def sent(self) -> bytes:
+        return bytes(self.value())  # type: ignore[no-untyped-call]
+
+    def reply(self) -> ConnectReply:
+        message, rest = self.head()
+        assert isinstance(message, ConnectReply)
+        assert rest == b""
+        return message
+
+    def head(self) -> tuple[Received, bytes]:
+        head = HeadReader().receive_data(self.sent())
+        assert head is not None
+        return head
