@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from socksfusion import limits
-from socksfusion.identity.digest import key_digest
+from socksfusion.identity.keys import dump_key, key_digest, load_key
 from socksfusion.identity.names import check_agent_name, check_host, is_address
 
 
@@ -97,21 +97,6 @@ def certificate_names(certificate_pem: bytes) -> list[str]:
     certificate = x509.load_pem_x509_certificate(certificate_pem)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return [str(name.value) for name in names]
-
-
-def load_key(key_pem: bytes) -> ec.EllipticCurvePrivateKey:
-    """The private key in ``key_pem``; ``ValueError`` unless it is an elliptic-curve key."""
-    key = serialization.load_pem_private_key(key_pem, password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError("not an elliptic-curve key")
-    return key
-
-
-def dump_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """``key`` as PEM (PKCS #8, not encrypted)."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _moment(seconds: float) -> datetime:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from OpenSSL import SSL, crypto
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 
 from socksfusion.errors import CopyError, UsageError
 from socksfusion.exit_codes import ExitCode
@@ -99,19 +99,14 @@ class AgentCopy:
             raise _damaged(path, str(error))
         try:
             ca, certificate = self._certificates()
-            key = crypto.load_privatekey(crypto.FILETYPE_PEM, self.key_pem, b"")
-        except (ValueError, crypto.Error):
-            raise _damaged(path, "a certificate or the key in it can't be parsed")
-        try:
+            key = serialization.load_pem_private_key(self.key_pem, password=None)
+            fits = certificate.public_key() == key.public_key()
             certificate.verify_directly_issued_by(ca)
-        except (ValueError, TypeError, InvalidSignature):
+        except InvalidSignature:
             raise _damaged(path, "its certificate is not from its CA")
-        context = SSL.Context(SSL.TLS_METHOD)
-        context.use_certificate(crypto.X509.from_cryptography(certificate))
-        try:
-            context.use_privatekey(key)
-            context.check_privatekey()
-        except SSL.Error:
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise _damaged(path, "a certificate or the key in it can't be used")
+        if not fits:
             raise _damaged(path, "its certificate and key don't belong together")
 
     def _certificates(self) -> tuple[x509.Certificate, x509.Certificate]:

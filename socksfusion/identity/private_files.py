@@ -47,9 +47,12 @@ def read_private(path: Path) -> bytes:
         if path.is_symlink():
             raise ExposedFileError(f"{shown(path)} is a symbolic link; put the file itself there")
         raise PrivateFileError(f"can't read {shown(path)}: {error.strerror}")
-    with open(descriptor, "rb") as file:
+    try:
         check_private(path, os.fstat(descriptor))
-        data = file.read(limits.PRIVATE_FILE_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limits.PRIVATE_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limits.PRIVATE_FILE_BYTES:
         raise PrivateFileError(f"{shown(path)} is too long to be one of our files")
     return data

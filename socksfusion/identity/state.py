@@ -6,30 +6,23 @@ always fit each other, also after a crash.
 
 import fcntl
 import os
-import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from socksfusion import limits
 from socksfusion.errors import StateError
-from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.authority import Authority, certificate_names
+from socksfusion.identity.keys import load_key
 from socksfusion.identity.names import check_host
-from socksfusion.identity.private_files import (
-    ExposedFileError,
-    PrivateFileError,
-    check_private,
-    read_private,
-    shown,
-    sync_folder,
-    user_name,
-    write_private,
-)
+from socksfusion.identity.private_files import PrivateFileError, shown, sync_folder, write_private
+from socksfusion.identity.state_checks import check_file, check_mode, check_owner, read_checked
 
 VERSION = 1
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -37,12 +30,6 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 _UNFINISHED = ".unfinished"
 """Stands in the folder from the first write of ``create`` until the last: what lies beside it was never in use."""
-
-
-class ExposedStateError(StateError):
-    """A key or the folder itself is open to others."""
-
-    exit_code = ExitCode.USAGE
 
 
 class StateFolder:
@@ -58,6 +45,10 @@ class StateFolder:
         self.registry_file = path / "registry.sqlite"
         self.manhole_host_key = path / "manhole_host_key"
         self.authorized_keys = path / "authorized_keys"
+        self._files = (
+            self.version_file, self.ca_pem_file, self.ca_key_file, self.proxy_pem_file, self.proxy_key_file,
+            self.registry_file, self.manhole_host_key, self.authorized_keys,
+        )  # fmt: skip
 
     @property
     def exists(self) -> bool:
@@ -98,7 +89,7 @@ class StateFolder:
             raise StateError(f"can't make the state folder {shown(self.path)}: {error.strerror}")
         if not self.path.is_dir():
             raise StateError(f"{shown(self.path)} is not a folder; give another by --state")
-        self._check_owner()
+        check_owner(self.path)
         left = set(os.listdir(self.path))
         if left and _UNFINISHED not in left:
             raise StateError(
@@ -114,14 +105,16 @@ class StateFolder:
         self._clear()
 
     def _clear(self) -> None:
+        own = tuple(file.name for file in self._files)
         for entry in self.path.iterdir():
-            if entry.name != _UNFINISHED:
+            # also temporary files and SQLite's, which have our names with something before or behind them
+            if entry.name.lstrip(".").startswith(own) and not entry.is_dir():
                 entry.unlink()
 
     def _give_up(self, made: bool) -> None:
         self._clear()
         (self.path / _UNFINISHED).unlink(missing_ok=True)
-        if made:
+        if made and not os.listdir(self.path):
             self.path.rmdir()
 
     def _fill(self, hosts: Sequence[str], add_registry: Callable[[Path], None]) -> None:
@@ -140,36 +133,21 @@ class StateFolder:
         """Check owner, modes, version and completeness; raises ``StateError``. Gives the folder itself."""
         if not self.path.is_dir():
             raise StateError(f"there is no state folder {shown(self.path)}; make it by: socksfusion init")
-        self._check_owner()
-        mode = stat.S_IMODE(self.path.stat().st_mode)
-        if mode & 0o077:
-            raise ExposedStateError(
-                f"others can use the state folder {shown(self.path)} (mode {mode:04o}); "
-                f"type: chmod 700 {shown(self.path)}"
-            )
+        check_owner(self.path)
+        check_mode(self.path)
         if (self.path / _UNFINISHED).exists():
             raise StateError(f"the state folder {shown(self.path)} was never finished; type again: socksfusion init")
         if not self.version_file.exists():
             raise StateError(f"{shown(self.path)} is not a state folder; make one by: socksfusion init")
         self._check_version()
-        for file in (
-            self.ca_pem_file, self.ca_key_file, self.proxy_pem_file, self.proxy_key_file, self.registry_file,
-            self.manhole_host_key,
-        ):  # fmt: skip
-            self._check_file(file)
+        for file in self._files:
+            if file is not self.authorized_keys:  # the admin's own, and no secret
+                check_file(file)
+        self._check_pairs()
         return self
 
-    def _check_owner(self) -> None:
-        owner = self.path.stat().st_uid
-        if owner != os.geteuid():
-            # strict also for root: files that it adds here would lock the owner's Proxy out
-            raise StateError(
-                f"the state folder {shown(self.path)} belongs to user {user_name(owner)}, and this program runs as "
-                f"{user_name(os.geteuid())}; run it as {user_name(owner)}"
-            )
-
     def _check_version(self) -> None:
-        text = self._read(self.version_file).decode("ascii", "replace").strip()
+        text = read_checked(self.version_file).decode("ascii", "replace").strip()
         if not text.isdecimal():
             raise StateError(f"{shown(self.version_file)} is damaged; restore the state folder from a backup")
         if int(text) != VERSION:
@@ -178,40 +156,49 @@ class StateFolder:
                 f"{VERSION}; use the SocksFusion that made it, or a newer one"
             )
 
-    def _check_file(self, file: Path) -> None:
+    def _check_pairs(self) -> None:
+        self._authority()
         try:
-            check_private(file, file.lstat())
-        except FileNotFoundError:
-            raise StateError(f"{shown(file)} is missing; restore the state folder from a backup")
-        except ExposedFileError as error:
-            raise ExposedStateError(str(error))
-
-    def _read(self, file: Path) -> bytes:
-        try:
-            return read_private(file)
-        except ExposedFileError as error:
-            raise ExposedStateError(str(error))
-        except PrivateFileError as error:
-            raise StateError(str(error))
+            certificate = x509.load_pem_x509_certificate(self.proxy_pem())
+            fits = load_key(self.proxy_key_pem()).public_key() == certificate.public_key()
+        except (ValueError, UnsupportedAlgorithm):
+            fits = False
+        if not fits:
+            raise StateError(f"proxy.pem or proxy.key in {shown(self.path)} is damaged; restore it from a backup")
 
     def ca_pem(self) -> bytes:
         """The CA's certificate."""
-        return self._read(self.ca_pem_file)
+        return read_checked(self.ca_pem_file)
 
     def proxy_pem(self) -> bytes:
         """The Proxy's certificate, as it is now."""
-        return self._read(self.proxy_pem_file)
+        return read_checked(self.proxy_pem_file)
 
     def proxy_key_pem(self) -> bytes:
         """The Proxy's private key."""
-        return self._read(self.proxy_key_file)
+        return read_checked(self.proxy_key_file)
 
-    def authority(self) -> Authority:
-        """The CA with its key; ``StateError`` where it is damaged."""
-        ca_pem, key_pem = self.ca_pem(), self._read(self.ca_key_file)
+    def authority(self, now: float | None = None) -> Authority:
+        """The CA with its key, for certificates that begin ``now`` (Unix seconds).
+
+        Raises ``StateError`` where it is damaged, or where the clock is outside the CA's years.
+        """
+        moment = time.time() if now is None else now
+        authority = self._authority(lambda: moment)
+        ca = x509.load_pem_x509_certificate(authority.ca_pem)
+        first, last = ca.not_valid_before_utc, ca.not_valid_after_utc
+        if not first.timestamp() <= moment < last.timestamp():
+            raise StateError(
+                f"this machine's clock says {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(moment))}, and the CA is "
+                f"valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}; set the clock"
+            )
+        return authority
+
+    def _authority(self, now: Callable[[], float] = time.time) -> Authority:
+        ca_pem, key_pem = self.ca_pem(), read_checked(self.ca_key_file)
         try:
-            return Authority(ca_pem, key_pem)
-        except ValueError:
+            return Authority(ca_pem, key_pem, now)
+        except (ValueError, UnsupportedAlgorithm):
             raise StateError(f"ca.pem or ca.key in {shown(self.path)} is damaged; restore it from a backup")
 
     def names(self) -> list[str]:
@@ -241,13 +228,9 @@ class StateFolder:
     def renew_proxy_certificate_if_due(self, now: float) -> bool:
         """Issue the Proxy's certificate anew when less than ``limits.PROXY_CERTIFICATE_RENEW_DAYS`` are left of it.
 
-        ``now`` is Unix seconds. Gives whether it was. Raises ``StateError``, also where the clock says a time before
-        the CA was made.
+        ``now`` is Unix seconds. Gives whether it was. Raises ``StateError``.
         """
-        authority = self.authority()
-        first = x509.load_pem_x509_certificate(authority.ca_pem).not_valid_before_utc
-        if now < first.timestamp():
-            raise StateError(f"this machine's clock says a time before {first:%Y-%m-%d}, when the CA was made; set it")
+        authority = self.authority(now)
         with self._locked():
             try:
                 last = x509.load_pem_x509_certificate(self.proxy_pem()).not_valid_after_utc
@@ -255,7 +238,7 @@ class StateFolder:
                 raise self._damaged_proxy()
             if last.timestamp() - now >= limits.PROXY_CERTIFICATE_RENEW_DAYS * 86400:
                 return False
-            self._reissue(self.names(), Authority(authority.ca_pem, self._read(self.ca_key_file), lambda: now))
+            self._reissue(self.names(), authority)
         return True
 
     def _reissue(self, hosts: Sequence[str], authority: Authority) -> None:

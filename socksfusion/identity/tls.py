@@ -7,13 +7,14 @@ connection proves its key anew. pyOpenSSL forbids changes after a context's firs
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from cryptography import x509
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import extract_patterns, verify_hostname, verify_ip_address
 
 from socksfusion.errors import OperatorError
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.digest import key_digest
+from socksfusion.identity.keys import key_digest, load_key
 from socksfusion.identity.names import is_address
 from socksfusion.log import printable
 
@@ -33,7 +34,7 @@ class WrongProxyName(OperatorError):
 def proxy_context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Context:
     """The Proxy's side: an agent's certificate from the CA is required.
 
-    Raises ``SSL.Error`` or ``crypto.Error`` where a PEM text is damaged or certificate and key don't fit.
+    Raises ``ValueError`` where a PEM text is damaged, and ``SSL.Error`` where certificate and key don't fit.
     """
     context = _context(ca_pem, certificate_pem, key_pem)
     context.set_alpn_select_callback(_select_alpn)
@@ -58,9 +59,9 @@ def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Conte
     context.clear_mode(_ENABLE_PARTIAL_WRITE)
     store = context.get_cert_store()
     assert store is not None  # a context always has one
-    store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, ca_pem))
-    context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, certificate_pem))
-    context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key_pem, b""))
+    store.add_cert(crypto.X509.from_cryptography(x509.load_pem_x509_certificate(ca_pem)))
+    context.use_certificate(x509.load_pem_x509_certificate(certificate_pem))
+    context.use_privatekey(load_key(key_pem))
     context.check_privatekey()
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_verdict)
     return context
@@ -90,10 +91,10 @@ def is_tunnel(connection: SSL.Connection) -> bool:
 
 def peer_key_digest(connection: SSL.Connection) -> bytes:
     """SHA-256 of the peer's DER SubjectPublicKeyInfo (32 bytes); ``ValueError`` before the handshake is done."""
-    certificate = connection.get_peer_certificate()
+    certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
         raise ValueError("the peer has shown no certificate")
-    return key_digest(certificate.to_cryptography())
+    return key_digest(certificate)
 
 
 def verify_proxy_name(connection: SSL.Connection, host: str) -> None:

@@ -3,8 +3,6 @@
 Synchronous; each method is one transaction and raises ``RegistryError``. What has returned is on the disk.
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -28,11 +26,9 @@ from socksfusion.registry.database import (
     transaction,
 )
 from socksfusion.registry.schema import Agent, AgentKey, Scan, Seen, Snapshot, agents, keys, scans
+from socksfusion.registry.served import ServedLock
 
 __all__ = ["Agent", "AgentKey", "RefusedChange", "Registry", "RegistryError", "Scan", "Seen", "Snapshot"]
-
-_LOCK_ATTEMPTS = 5
-_LOCK_PAUSE_SECONDS = 0.02
 
 
 class Registry:
@@ -47,7 +43,7 @@ class Registry:
         self.generation = 0
         self._connection = connection
         self._now = now
-        self._served: int | None = None
+        self._served = ServedLock(path.with_suffix(".served"))
 
     @classmethod
     def create(cls, path: Path, now: Callable[[], float] = time.time) -> "Registry":
@@ -78,9 +74,7 @@ class Registry:
         """Let go of the file."""
         self._connection.close()
         self._connection.engine.dispose()
-        if self._served is not None:
-            os.close(self._served)
-            self._served = None
+        self._served.release()
 
     def __enter__(self) -> "Registry":
         return self
@@ -268,39 +262,15 @@ class Registry:
         Clears the agents' *connected*, which an earlier Proxy may have left behind. ``False``, and nothing done, where
         another Proxy says so already.
         """
-        descriptor = self._open_served()
-        for _ in range(_LOCK_ATTEMPTS):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(_LOCK_PAUSE_SECONDS)  # an admin command holds it for a moment
-        else:
-            os.close(descriptor)
+        if not self._served.take():
             return False
-        self._served = descriptor
         with self._write() as connection:
             connection.execute(agents.update().values(connected=False))
         return True
 
     def is_served(self) -> bool:
         """Whether a Proxy works with this registry now: only then is an agent's *connected* true."""
-        descriptor = self._open_served()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
-    def _open_served(self) -> int:
-        # a file of its own: to close one on the database would drop the locks that SQLite holds on it
-        path = self.path.with_suffix(".served")
-        try:
-            return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise RegistryError(f"can't open {printable(str(path))}: {error.strerror}")
+        return self._served.is_taken()
 
     def _read(self) -> AbstractContextManager[sa.Connection]:
         return transaction(self._connection, self.path, write=False)
