@@ -28,7 +28,8 @@ _log = make_logger()
 class Program(MultiService):
     """The service that a plugin's ``makeService`` returns; the program's services are its children.
 
-    ``reactor`` is the one that twistd chose, ``options`` the parsed options.
+    ``reactor`` is the one that twistd chose, ``options`` the parsed options, ``daemon`` whether twistd goes to the
+    background.
     """
 
     def __init__(self, reactor: Any, options: ProgramOptions) -> None:
