@@ -18,6 +18,14 @@ UNAUTHENTICATED_PER_ADDRESS: Final = 64
 """Connections of one address on the agents' or manhole's listener that have not identified themselves yet."""
 UNAUTHENTICATED_TOTAL: Final = 1024
 """The same over all addresses."""
+MANHOLE_UNAUTHENTICATED_BYTES: Final = 64 * KIB
+"""What the manhole takes from somebody who has not logged in."""
+AUTHORIZED_KEYS_BYTES: Final = MIB
+"""What is read of the manhole's authorized_keys."""
+MANHOLE_TRIES: Final = 3
+"""Keys that may be refused on one connection to the manhole."""
+MANHOLE_PASSPHRASE_SECONDS: Final = 60.0
+"""Once a known key was named, its owner has this long to unlock it."""
 INCOMPLETE_REQUESTS: Final = 1024
 """Clients whose SOCKS request is not complete; above it the oldest of them is closed, never the newcomer."""
 LISTEN_BACKLOG: Final = 1024
