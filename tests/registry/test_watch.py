@@ -1,0 +1,261 @@
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import defer, reactor
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
+
+from socksfusion import limits
+from socksfusion.registry.schema import Seen, Snapshot
+from socksfusion.registry.store import RefusedChange, Registry, RegistryError
+from socksfusion.registry.watch import RegistryWatch
+from tests.registry.conftest import NEW, OLD
+
+
+class SteppedReactor(Clock):
+    """A Clock whose callFromThread runs in the next turn, as the real one's does."""
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+        self.callLater(0, function, *arguments, **named)
+
+
+class SameThread:
+    """A thread pool that does the work at once, in this thread."""
+
+    def __init__(self) -> None:
+        self.runs = False
+
+    def start(self) -> None:
+        self.runs = True
+
+    def stop(self) -> None:
+        self.runs = False
+
+    def callInThreadWithCallback(self, on_result: Any, function: Callable[..., Any], *args: Any, **named: Any) -> None:
+        try:
+            result = function(*args, **named)
+        except BaseException:
+            on_result(False, Failure())
+        else:
+            on_result(True, result)
+
+
+@pytest.fixture
+def clock() -> SteppedReactor:
+    return SteppedReactor()
+
+
+@pytest.fixture
+def threads() -> SameThread:
+    return SameThread()
+
+
+@pytest.fixture
+def watch(registry: Registry, clock: SteppedReactor, threads: SameThread) -> RegistryWatch:
+    registry.add_agent("acme", OLD)
+    return RegistryWatch(clock, registry.path, threads)
+
+
+@pytest.fixture
+def seen(watch: RegistryWatch) -> list[Snapshot]:
+    snapshots: list[Snapshot] = []
+    watch.observe(snapshots.append)
+    return snapshots
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    lines: list[str] = []
+
+    def note(event: Any) -> None:
+        if event["log_level"] >= LogLevel.info and event["log_namespace"].startswith("socksfusion"):
+            lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(note)
+    yield lines
+    globalLogPublisher.removeObserver(note)
+
+
+def poll(clock: SteppedReactor) -> None:
+    clock.advance(limits.REGISTRY_POLL_SECONDS)
+    clock.advance(0)
+
+
+def test_the_snapshot_is_there_from_the_start(watch: RegistryWatch, seen: list[Snapshot]) -> None:
+    watch.startService()
+    assert list(watch.snapshot.agents) == ["acme"]
+    assert seen == []
+
+
+def test_a_change_of_another_process_arrives(
+    watch: RegistryWatch, seen: list[Snapshot], registry: Registry, clock: SteppedReactor
+) -> None:
+    watch.startService()
+    poll(clock)
+    assert seen == []
+    registry.revoke_agent("acme")
+    poll(clock)
+    assert [snapshot.agents["acme"].revoked for snapshot in seen] == [True]
+    assert watch.snapshot is seen[0]
+    poll(clock)
+    assert len(seen) == 1
+
+
+def test_run_answers_when_the_snapshot_shows_it(
+    watch: RegistryWatch, seen: list[Snapshot], clock: SteppedReactor
+) -> None:
+    watch.startService()
+    states: list[str] = []
+    answer = watch.run(watch.registry.activate, OLD)
+    answer.addCallback(lambda _key: states.append(watch.snapshot.keys[OLD].state))
+    clock.advance(0)
+    assert states == ["active"]
+    assert len(seen) == 1
+    poll(clock)
+    assert len(seen) == 1
+
+
+def test_notes_of_the_proxys_own_load_nothing(
+    watch: RegistryWatch, seen: list[Snapshot], clock: SteppedReactor
+) -> None:
+    watch.startService()
+    watch.run(watch.registry.write_seen, [Seen("acme", at=1.0)])
+    poll(clock)
+    assert seen == []
+
+
+def test_run_fails_with_what_was_raised(watch: RegistryWatch, clock: SteppedReactor) -> None:
+    watch.startService()
+    failures: list[Failure] = []
+    watch.run(watch.registry.renew_agent, "nobody", NEW).addErrback(failures.append)
+    clock.advance(0)
+    assert failures[0].check(RefusedChange)
+
+
+def test_a_failing_observer_stops_nobody(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor, logged: list[str]
+) -> None:
+    def fails(_snapshot: Snapshot) -> None:
+        raise RuntimeError("a bug")
+
+    after: list[Snapshot] = []
+    watch.observe(fails)
+    watch.observe(after.append)
+    watch.startService()
+    registry.revoke_agent("acme")
+    poll(clock)
+    assert len(after) == 1
+    assert logged == ["an observer of the registry failed"]
+
+
+def test_errors_are_logged_once_and_the_snapshot_stays(
+    watch: RegistryWatch,
+    registry: Registry,
+    seen: list[Snapshot],
+    clock: SteppedReactor,
+    logged: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row H2: traffic lives on what was read before."""
+    watch.startService()
+    before = watch.snapshot
+
+    def fails(_registry: Registry) -> int:
+        raise RegistryError("the registry x: the disk is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Registry, "data_version", fails)
+        for _ in range(5):
+            poll(clock)
+    assert logged == ["the registry x: the disk is gone; going on with what was read before"]
+    assert watch.snapshot is before
+    registry.revoke_agent("acme")
+    poll(clock)
+    assert logged[1:] == ["the registry can be read again"]
+    assert len(seen) == 1
+
+
+def test_a_call_that_is_done_answers_although_the_next_look_fails(
+    watch: RegistryWatch, clock: SteppedReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.startService()
+
+    def fails(_registry: Registry) -> int:
+        raise RegistryError("the disk is gone")
+
+    monkeypatch.setattr(Registry, "data_version", fails)
+    answers: list[object] = []
+    watch.run(watch.registry.revoke_agent, "acme").addCallback(answers.append)
+    clock.advance(0)
+    assert answers == [True]
+
+
+def test_stop_lets_go(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor, threads: SameThread, seen: list[Snapshot]
+) -> None:
+    watch.startService()
+    assert registry.is_served()
+    stopped: list[object] = []
+    watch.stopService().addCallback(stopped.append)
+    clock.advance(0)
+    assert stopped == [None]
+    assert not threads.runs
+    assert not registry.is_served()
+    assert not clock.getDelayedCalls()
+    failures: list[Failure] = []
+    watch.run(registry.activate, OLD).addErrback(failures.append)
+    assert failures[0].check(RegistryError)
+
+
+def test_stop_without_a_start(watch: RegistryWatch) -> None:
+    stopped: list[object] = []
+    watch.stopService().addCallback(stopped.append)
+    assert stopped == [None]
+
+
+def test_a_bad_registry_fails_the_start(tmp_path: Path, clock: SteppedReactor) -> None:
+    with pytest.raises(RegistryError, match="is missing"):
+        RegistryWatch(clock, tmp_path / "none", SameThread()).startService()
+
+
+def test_a_second_proxy_is_told(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor, logged: list[str]
+) -> None:
+    watch.startService()
+    RegistryWatch(clock, registry.path, SameThread()).startService()
+    assert len(logged) == 1
+    assert "another Proxy works with this state folder" in logged[0]
+
+
+_REVOKE = """
+import sys
+from pathlib import Path
+from socksfusion.registry.store import Registry
+
+registry = Registry.open(Path(sys.argv[1]))
+sys.stdin.readline()
+registry.revoke_agent("acme")
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_real_reactor_thread_and_process(registry: Registry) -> None:
+    registry.add_agent("acme", OLD)
+    watch = RegistryWatch(reactor, registry.path)
+    changed: defer.Deferred[Snapshot] = defer.Deferred()
+    watch.observe(changed.callback)
+    watch.startService()
+    command = [sys.executable, "-c", _REVOKE, str(registry.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        try:
+            other.communicate(b"\n")
+            snapshot = await changed.addTimeout(10, reactor)
+            assert snapshot.agents["acme"].revoked
+        finally:
+            await watch.stopService()
