@@ -1,0 +1,3 @@
+module socksfusion/bench/load
+
+go 1.19

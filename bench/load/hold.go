@@ -1,0 +1,62 @@
+package main
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// holdOpening is how many streams are being opened at once.
+const holdOpening = 32
+
+// openSilent opens n streams and proves each by one byte there and back.
+func openSilent(o *options, address string, n int) (opened []*net.TCPConn, failed int, reason string) {
+	var lock sync.Mutex
+	var all sync.WaitGroup
+	turn := make(chan struct{}, holdOpening)
+	for i := 0; i < n; i++ {
+		turn <- struct{}{}
+		all.Add(1)
+		go func() {
+			defer func() { <-turn; all.Done() }()
+			connection, err := o.via.open(address, []byte{echoes, 0})
+			if err == nil {
+				connection.SetDeadline(time.Now().Add(replyLimit))
+				var back [1]byte
+				_, err = io.ReadFull(connection, back[:])
+				connection.SetDeadline(time.Time{})
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			if err != nil {
+				failed, reason = failed+1, err.Error()
+				return
+			}
+			opened = append(opened, connection)
+		}()
+	}
+	all.Wait()
+	return opened, failed, reason
+}
+
+func runHold(o *options) (result, error) {
+	to, err := startTarget(o.target)
+	if err != nil {
+		return nil, err
+	}
+	// What the first streams bring along once (modules, caches, heap) is not what a stream costs.
+	first, _, _ := openSilent(o, to.address, 2*holdOpening)
+	for _, connection := range first {
+		connection.Close()
+	}
+	time.Sleep(o.warm)
+	before := o.pids.residentBytes()
+	held, failed, reason := openSilent(o, to.address, o.streams)
+	time.Sleep(o.warm)
+	after := o.pids.residentBytes()
+	for _, connection := range held {
+		connection.Close()
+	}
+	return result{"held": len(held), "failed": failed, "reason": reason, "before_bytes": before, "after_bytes": after}, nil
+}
