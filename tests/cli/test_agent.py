@@ -1,0 +1,218 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from socksfusion.cli.agent_report import moment
+from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.keys import key_digest
+from socksfusion.identity.state import StateFolder
+from socksfusion.registry.schema import Seen
+from socksfusion.registry.store import Registry
+from tests.cli.conftest import Command
+
+
+def digest(path: str) -> bytes:
+    return key_digest(x509.load_pem_x509_certificate(AgentCopy.load(Path(path)).certificate_pem))
+
+
+def told(result: object) -> str:
+    """The one line of an error."""
+    lines = result.stderr.splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 1
+    assert lines[0].startswith("socksfusion: ")
+    return str(lines[0])
+
+
+# -- add and renew ------------------------------------------------------------------------------------------------
+
+
+def test_add_writes_the_copy_and_registers_its_key(ready: Command, registry: Registry, folder: StateFolder) -> None:
+    result = ready("agent", "add", "acme")
+    assert result.exit_code == 0
+    assert "socksfusion-agent --copy acme.agent" in result.stdout
+    copy = AgentCopy.load(Path("acme.agent"))
+    assert (copy.agent, copy.proxy, copy.ca_pem) == ("acme", "proxy.example.org:443", folder.ca_pem())
+    assert stat.S_IMODE(Path("acme.agent").stat().st_mode) == 0o600
+    assert [(key.digest, key.state) for key in registry.agent_keys("acme")] == [(digest("acme.agent"), "pending")]
+
+
+def test_add_with_an_address_and_a_file(ready: Command, tmp_path: Path) -> None:
+    out = tmp_path / "elsewhere.agent"
+    assert ready("agent", "add", "acme", "--proxy", "[::1]:8443", "--out", str(out)).exit_code == 0
+    assert AgentCopy.load(out).proxy == "[::1]:8443"
+
+
+def test_the_private_key_is_nowhere_but_in_the_copy(ready: Command, folder: StateFolder) -> None:
+    result = ready("agent", "add", "acme")
+    key = AgentCopy.load(Path("acme.agent")).key_pem.decode()
+    secret = key.splitlines()[1]
+    assert secret not in result.output
+    for entry in folder.path.iterdir():
+        assert secret.encode() not in entry.read_bytes(), entry
+
+
+def test_add_without_a_name_for_the_proxy(run: Command) -> None:
+    run("init")
+    result = run("agent", "add", "acme")
+    assert result.exit_code == 2
+    assert "--proxy HOST:PORT" in told(result)
+    assert not Path("acme.agent").exists()
+
+
+def test_add_refuses_an_address_that_the_certificate_does_not_have(ready: Command) -> None:
+    result = ready("agent", "add", "acme", "--proxy", "other.example.org:443")
+    assert result.exit_code == 2
+    assert "socksfusion init --name other.example.org" in told(result)
+
+
+def test_add_never_replaces_a_file(ready: Command, registry: Registry) -> None:
+    Path("acme.agent").write_text("mine")
+    result = ready("agent", "add", "acme")
+    assert result.exit_code == 2
+    assert "exists already; give another name by --out" in told(result)
+    assert Path("acme.agent").read_text() == "mine"
+    assert registry.agents() == []
+
+
+def test_add_where_no_file_can_be(ready: Command, registry: Registry) -> None:
+    result = ready("agent", "add", "acme", "--out", "no/such/acme.agent")
+    assert result.exit_code == 3
+    assert "can't write no/such/acme.agent" in told(result)
+    assert registry.agents() == []
+
+
+def test_a_name_that_is_taken(ready: Command) -> None:
+    ready("agent", "add", "acme")
+    result = ready("agent", "add", "acme", "--out", "second.agent")
+    assert result.exit_code == 2
+    assert "socksfusion agent renew acme" in told(result)
+    assert not Path("second.agent").exists()
+
+
+def test_a_copy_that_could_not_be_registered_is_taken_back(
+    ready: Command, monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    monkeypatch.setattr(Registry, "check_new", lambda _registry, _name: None)
+    registry.add_agent("acme", b"1" * 32)
+    assert ready("agent", "add", "acme").exit_code == 2
+    assert not Path("acme.agent").exists()
+
+
+def test_renew_leaves_the_older_copy_until_the_new_one_connects(ready: Command, registry: Registry) -> None:
+    ready("agent", "add", "acme")
+    registry.activate(digest("acme.agent"))
+    assert ready("agent", "renew", "acme").exit_code == 2, "the file is there"
+    result = ready("agent", "renew", "acme", "--out", "new.agent")
+    assert result.exit_code == 0
+    assert "--copy new.agent" in result.stdout
+    states = {key.digest: key.state for key in registry.agent_keys("acme")}
+    assert states == {digest("acme.agent"): "active", digest("new.agent"): "pending"}
+
+
+# -- list and show ------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_list(ready: Command) -> None:
+    assert "socksfusion agent add NAME" in ready("agent", "list").stdout
+    assert json.loads(ready("agent", "list", "--json").stdout) == []
+
+
+def test_list_and_show(ready: Command, registry: Registry) -> None:
+    ready("agent", "add", "acme")
+    ready("agent", "add", "quiet")
+    registry.serve()
+    registry.write_seen([Seen("acme", True, 1_800_000_000.0, "192.0.2.7:4000", "1.2", "carrier\x1b lost")])
+    lines = ready("agent", "list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["NAME", "STATE"], ["acme", "connected"], ["quiet", "new"]]
+    for shown in (lines[1], ready("agent", "show", "acme").stdout):
+        for part in ("192.0.2.7:4000", "1.2", str(moment(1_800_000_000.0)), r"carrier\x1b lost"):
+            assert part in shown
+    assert digest("acme.agent").hex() in ready("agent", "show", "acme").stdout
+
+
+def test_json(ready: Command, registry: Registry) -> None:
+    ready("agent", "add", "acme")
+    registry.serve()
+    registry.write_seen([Seen("acme", True, 1_800_000_000.0, "192.0.2.7:4000", "1.2")])
+    [record] = json.loads(ready("agent", "list", "--json").stdout)
+    assert record["created"]
+    assert {name: value for name, value in record.items() if name != "created"} == {
+        "name": "acme",
+        "connected": True,
+        "revoked": False,
+        "port": None,
+        "last_seen": moment(1_800_000_000.0),
+        "last_address": "192.0.2.7:4000",
+        "last_version": "1.2",
+        "last_error": None,
+    }
+    shown = json.loads(ready("agent", "show", "acme", "--json").stdout)
+    assert [key["state"] for key in shown.pop("keys")] == ["pending"]
+    assert shown == record
+
+
+def test_nobody_is_connected_without_a_proxy(ready: Command, registry: Registry) -> None:
+    """A Proxy that was killed could not write that its agents are gone."""
+    ready("agent", "add", "acme")
+    registry.write_seen([Seen("acme", True, 1_800_000_000.0)])
+    [record] = json.loads(ready("agent", "list", "--json").stdout)
+    assert record["connected"] is False
+    assert "offline" in ready("agent", "list").stdout
+
+
+# -- revoke, restore, port ----------------------------------------------------------------------------------------
+
+
+def test_revoke_and_restore(ready: Command, registry: Registry) -> None:
+    ready("agent", "add", "acme")
+    assert "undo it by: socksfusion agent restore acme" in ready("agent", "revoke", "acme").stdout
+    assert registry.agent("acme").revoked
+    assert "revoked" in ready("agent", "list").stdout
+    assert "nothing was changed" in ready("agent", "revoke", "acme").stdout
+    assert "may connect again" in ready("agent", "restore", "acme").stdout
+    assert not registry.agent("acme").revoked
+    assert "nothing was changed" in ready("agent", "restore", "acme").stdout
+
+
+def test_port(ready: Command, registry: Registry) -> None:
+    ready("agent", "add", "acme")
+    ready("agent", "add", "other")
+    assert "127.0.0.1:1081" in ready("agent", "port", "acme", "1081").stdout
+    assert registry.agent("acme").port == 1081
+    taken = ready("agent", "port", "other", "1081")
+    assert taken.exit_code == 2
+    assert "port 1081 is agent acme's" in told(taken)
+    assert ready("agent", "port", "acme", "none").exit_code == 0
+    assert registry.agent("acme").port is None
+    assert ready("agent", "port", "other", "1081").exit_code == 0
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "1e3", "٤", "", "all", "100000"])
+def test_no_ports(ready: Command, port: str) -> None:
+    ready("agent", "add", "acme")
+    result = ready("agent", "port", "acme", port)
+    assert result.exit_code == 2
+    assert "from 1 to 65535, or none" in told(result)
+
+
+@pytest.mark.parametrize(
+    "command", [["show", "x"], ["renew", "x"], ["revoke", "x"], ["restore", "x"], ["port", "x", "1081"]]
+)
+def test_unknown_agents(ready: Command, command: list[str]) -> None:
+    result = ready("agent", *command)
+    assert result.exit_code == 2
+    assert "there is no agent x; see: socksfusion agent list" in told(result)
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "", "a\x1b", "\ud800", "x" * 65, "'; DROP TABLE agents; --"])
+def test_hostile_names(ready: Command, registry: Registry, name: str) -> None:
+    """Row H3."""
+    for command in (["add", name], ["show", name], ["revoke", name], ["port", name, "1"]):
+        result = ready("agent", *command)
+        assert result.exit_code == 2
+        assert told(result).isprintable()
+    assert registry.agents() == []
+    assert list(Path().iterdir()) == []
