@@ -50,7 +50,10 @@ def _extend(state: StateFolder, names: tuple[str, ...]) -> None:
         click.echo(f"The state folder {state.path} is complete; nothing was changed.")
         _tell_names(state)
         return
-    click.echo(f"Added {', '.join(added)}; the Proxy's certificate was issued anew, and agents' copies stay valid.")
+    click.echo(
+        f"Added {', '.join(added)}; the Proxy's certificate was issued anew. Agents' copies stay valid; a running "
+        "Proxy takes it up within an hour."
+    )
     _tell_names(state)
 
 
