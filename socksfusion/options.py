@@ -47,6 +47,8 @@ class ProgramOptions(usage.Options):
     """
 
     program: ClassVar[str] = "socksfusion"
+    extra: ClassVar[str] = "proxy"
+    """The extra that installs what only some ways of running the program need."""
     repeatable: ClassVar[tuple[str, ...]] = ()
     """Options that make a list; each has an ``opt_`` method that appends to it."""
     paths: ClassVar[tuple[str, ...]] = ()

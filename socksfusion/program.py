@@ -111,8 +111,7 @@ def make_program(options: ProgramOptions, build: Callable[[Program], None]) -> P
         complain(options.program, str(error))
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
-        extra = options.program.removeprefix("socksfusion-")
-        complain(options.program, f"{error}; install it with: pip install 'socksfusion[{extra}]'")
+        complain(options.program, f"{error}; install it with: pip install 'socksfusion[{options.extra}]'")
         raise SystemExit(ExitCode.USAGE) from None
     return program
 

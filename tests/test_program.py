@@ -145,7 +145,7 @@ def test_a_package_that_is_missing_is_named(probe_folder: Path) -> None:
     done = twistd(probe_folder, "needs_package")
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        done.stderr == "probe: No module named 'no_such_package'; install it with: pip install 'socksfusion[probe]'\n"
+        done.stderr == "probe: No module named 'no_such_package'; install it with: pip install 'socksfusion[proxy]'\n"
     )
 
 

@@ -19,6 +19,7 @@ class Options(ProgramOptions):
     """
 
     program = "socksfusion-agent"
+    extra = "manhole"
     synopsis = "--copy NAME.agent [options]"
     longdesc = (
         "Connects to the Proxy that its copy file names and opens what the Proxy's clients ask for. Messages go to "

@@ -43,7 +43,7 @@ class Options(ProgramOptions):
         count(
             "unauthenticated-per-address",
             limits.UNAUTHENTICATED_PER_ADDRESS,
-            "connections of one address to the agents' or manhole's listener that are not yet identified",
+            "connections of one address to the agents' listener that are not yet identified",
         ),
         count("unauthenticated-total", limits.UNAUTHENTICATED_TOTAL, "the same over all addresses"),
         size("stream-window", limits.STREAM_WINDOW_BYTES, "how far the receive window of one stream may grow"),
