@@ -231,7 +231,7 @@ class Receiver:
             if not session.was_opened(stream_id):
                 raise UnknownStream(f"stream {stream_id} was never opened")
             return None
-        stream = session.accept_stream(stream_id, credit, self._now)
+        stream = session.accept_stream(stream_id, credit)
         if isinstance(stream, Stream):
             self._events.append(StreamOpened(stream))
             return stream

@@ -144,13 +144,14 @@ class Session:
 
         Raises SessionClosed, or OpenLimit when too many are open or un-ACKed or the ids are used up.
         """
+        self.now = now
         refusal = self._open_refusal()
         if refusal is not None:
             raise refusal
         stream_id = self._next_id
         self._next_id += 2
         self.unacknowledged += 1
-        return self._add_stream(stream_id, Opening.QUEUED, limits.INITIAL_WINDOW_BYTES, now)
+        return self._add_stream(stream_id, Opening.QUEUED, limits.INITIAL_WINDOW_BYTES)
 
     def ping(self, now: float) -> int:
         """Queue a ping; its reply comes as ``PingReplied`` with the value returned here. Raises SessionClosed."""
@@ -198,7 +199,7 @@ class Session:
 
     # -- for the receiver and the streams -----------------------------------------------------------------------------
 
-    def accept_stream(self, stream_id: int, credit: int, now: float) -> Stream | str:
+    def accept_stream(self, stream_id: int, credit: int) -> Stream | str:
         """Make the record of a stream that the peer opens, or answer RST and return the rule that forbids it.
 
         Raises ProtocolError when there can be no such stream.
@@ -207,7 +208,7 @@ class Session:
         rule = self._accept_refusal()
         if rule is None:
             self.outbox.unsent_acks += 1
-            return self._add_stream(stream_id, Opening.ANSWERED, credit, now)
+            return self._add_stream(stream_id, Opening.ANSWERED, credit)
         if len(self.outbox.resets) >= limits.TOMBSTONES:
             raise PeerNotReading(f"{limits.TOMBSTONES} resets wait to be sent")
         self.outbox.resets[stream_id] = None
@@ -243,8 +244,8 @@ class Session:
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _add_stream(self, stream_id: int, opening: Opening, credit: int, now: float) -> Stream:
-        stream = Stream(self, stream_id, opening, ReceiveWindow(self._growth, self._stream_window, now), credit)
+    def _add_stream(self, stream_id: int, opening: Opening, credit: int) -> Stream:
+        stream = Stream(self, stream_id, opening, ReceiveWindow(self._growth, self._stream_window), credit)
         self.streams[stream_id] = stream
         self.outbox.control[stream] = None
         return stream

@@ -131,10 +131,13 @@ class Stream:
     def consumed(self, size: int, now: float) -> None:
         """Note at ``now`` that the application has taken ``size`` bytes of what was received: their credit goes back.
 
-        Updates are gathered until half of the window is consumed. Raises ValueError for more than was received.
+        Updates are gathered (see ``windows``). Raises ValueError for more than was received. After the end or a reset
+        it only counts: a handler may still be at work on events that came together with the reset.
         """
-        if not 0 <= size <= self.unread:
-            raise ValueError(f"stream {self.id}: {size} bytes consumed, {self.unread} were unread")
+        if size > self.unread:
+            if self.receiving is Receiving.OPEN:
+                raise ValueError(f"stream {self.id}: {size} bytes consumed, {self.unread} were unread")
+            size = self.unread
         session = self.session
         if size:
             session.budget.release(self, size)

@@ -1,7 +1,8 @@
 """Receive windows that grow, and the budgets that keep their sum and what is unread within bounds.
 
 A window limits its sender when about one window is consumed in each round trip. So the bytes consumed in the shortest
-round trip are compared with the window: from half of it on, the window doubles. What does not serve is to look whether
+round trip are compared with the window: from three eighths of it on, the window doubles (in part of a window credit
+waits to be given back, and a loaded round trip is longer than the shortest). What does not serve is to look whether
 updates follow each other within some multiple of the round trip: a larger window has rarer updates, and such a rule
 stops at twice the first window.
 """
@@ -11,6 +12,9 @@ from typing import Final, Protocol
 from socksfusion import limits
 from socksfusion.wire.yamux.errors import WindowExceeded
 
+_UPDATE_BYTES: Final = limits.INITIAL_WINDOW_BYTES // 2
+"""Updates are gathered up to this, half of the first window. Of a larger one it is a quarter: consumption comes in
+lumps, and when one update carries a little more than half, the rest stays below it and waits for a round trip."""
 _UNREAD_RELIEF: Final = 64
 """Over the bound, streams are reset until one part in this many below it is free: a look at all streams for each piece
 would be an attack of its own."""
@@ -90,17 +94,18 @@ class ReceiveWindow:
     ``credit`` (bytes) is what the peer was granted and has not used; ``pending`` is consumed and not given back yet.
     """
 
-    __slots__ = ("_budget", "_consumed", "_grown", "_largest", "_since", "credit", "pending", "size")
+    __slots__ = ("_budget", "_consumed", "_due", "_grown", "_largest", "_since", "credit", "pending", "size")
 
-    def __init__(self, budget: GrowthBudget, largest: int, now: float) -> None:
+    def __init__(self, budget: GrowthBudget, largest: int) -> None:
         self.size = limits.INITIAL_WINDOW_BYTES
         self.credit = self.size
         self.pending = 0
         self._budget = budget
         self._largest = largest
         self._grown = 0
-        # the running measurement: bytes consumed since then
-        self._since = now
+        self._due = _UPDATE_BYTES
+        # the running measurement: bytes consumed since then; it begins with the first update
+        self._since: float | None = None
         self._consumed = 0
 
     def receive(self, length: int) -> None:
@@ -110,10 +115,10 @@ class ReceiveWindow:
         self.credit -= length
 
     def consume(self, size: int) -> bool:
-        """Note that the application took ``size`` bytes; True when half of the window waits to be given back."""
+        """Note that the application took ``size`` bytes; True when enough waits to be given back."""
         self.pending += size
         self._consumed += size
-        return self.pending >= self.size >> 1
+        return self.pending >= self._due
 
     def judge(self, now: float, unread: int, round_trip: float | None) -> None:
         """Double when the window, not the reader, limits; ``round_trip`` is in seconds, None when it is unknown.
@@ -122,19 +127,23 @@ class ReceiveWindow:
         """
         if round_trip is None:
             return
-        elapsed = now - self._since
         shortest = max(round_trip, limits.SHORTEST_ROUND_TRIP_SECONDS)
-        if elapsed < shortest:
-            return
-        in_round_trip = self._consumed * shortest / elapsed
+        if self._since is not None:
+            elapsed = now - self._since
+            if elapsed < shortest:
+                return
+            in_round_trip = self._consumed * shortest / elapsed
+        else:
+            in_round_trip = 0.0
         self._since = now
         self._consumed = 0
         growth = min(self.size, self._largest - self.size)
-        if growth <= 0 or in_round_trip < self.size / 2 or unread > self.size / 2:
+        if growth <= 0 or in_round_trip < self.size * 3 / 8 or unread > self.size / 2:
             return
         if self._budget.take(growth):
             self._grown += growth
             self.size += growth
+            self._due = max(self.size >> 2, _UPDATE_BYTES)
             self.pending += growth
 
     def take_update(self) -> int:
