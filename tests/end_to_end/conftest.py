@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.namespaces import Network, why_none
 from tests.end_to_end.programs import Installation, installation
 
 
@@ -27,3 +28,14 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         made.start_proxy()
         made.start_agent(copy)
         yield made
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    """Two namespaces and a cable; skips where none can be made."""
+    reason = why_none()
+    if reason:
+        pytest.skip(reason)
+    made = Network()
+    yield made
+    made.close()

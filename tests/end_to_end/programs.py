@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,14 @@ PATIENCE_SECONDS = 30.0
 
 # the script that pip makes for twistd, whatever folder it went to
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
+
+
+def wait_until(met: Callable[[], bool], what: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for what no line tells; fail with ``what`` where it does not come."""
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline, f"{seconds:g} s are over: {what()}"
+        time.sleep(0.02)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -97,10 +105,21 @@ class Program:
 
     def rss_bytes(self) -> int:
         """Resident memory."""
+        return self._memory("VmRSS:")
+
+    def peak_rss_bytes(self) -> int:
+        """The most resident memory since it was started."""
+        return self._memory("VmHWM:")
+
+    def descriptors(self) -> int:
+        """How many files and sockets it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def _memory(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS")
+        raise AssertionError(f"no {name}")
 
     def _read(self, stream: Iterator[str], lines: list[str]) -> None:
         for line in stream:
@@ -127,10 +146,14 @@ class Program:
 
 
 class Installation:
-    """A state folder with its Proxy and Agents; ``close`` ends whatever still runs."""
+    """A state folder with its Proxy and Agents; ``close`` ends whatever still runs.
 
-    def __init__(self, folder: Path) -> None:
+    ``prefix`` stands before the programs' commands, to run them in a network namespace.
+    """
+
+    def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.prefix = prefix
         self.state = folder / "state"
         self.agents_port = free_port()
         self.clients_port = free_port()
@@ -151,7 +174,7 @@ class Installation:
 
     def start(self, *arguments: str, **environment: str) -> Program:
         """Start ``twistd -n --pidfile= ARGUMENTS``."""
-        command = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *arguments]
+        command = [*self.prefix, sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *arguments]
         program = Program(command, environment=environment, cwd=self.folder)
         self.programs.append(program)
         return program
@@ -171,11 +194,12 @@ class Installation:
         self.proxy.wait_log(f"starting on {self.clients_port}")
         return self.proxy
 
-    def start_agent(self, copy: Path, *arguments: str, serving: bool = True) -> Program:
-        """Start an Agent that may reach loopback; wait until it serves."""
-        agent = self.start(
-            "socksfusion-agent", "--copy", str(copy), "--allow", "127.0.0.0/8", "--allow", "::1", *arguments
-        )
+    def start_agent(
+        self, copy: Path, *arguments: str, allow: Sequence[str] = ("127.0.0.0/8", "::1"), serving: bool = True
+    ) -> Program:
+        """Start an Agent that may reach loopback, unless told otherwise; wait until it serves."""
+        allowed = [argument for network in allow for argument in ("--allow", network)]
+        agent = self.start("socksfusion-agent", "--copy", str(copy), *allowed, *arguments)
         if serving:
             agent.wait_log("serving as agent")
         return agent
@@ -186,9 +210,9 @@ class Installation:
 
 
 @contextmanager
-def installation(folder: Path) -> Iterator[Installation]:
+def installation(folder: Path, prefix: Sequence[str] = ()) -> Iterator[Installation]:
     """An installation that is closed at the end."""
-    made = Installation(folder)
+    made = Installation(folder, prefix)
     try:
         yield made
     finally:
