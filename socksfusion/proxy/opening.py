@@ -1,5 +1,6 @@
 """One Client's CONNECT on its way: a stream, the connect request on it, and the Agent's reply."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
@@ -8,7 +9,6 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from socksfusion.log import printable
-from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.wire.messages import ConnectReply, ConnectRequest, HeadReader, RecordError, encode
 from socksfusion.wire.socks5 import Reply
@@ -32,15 +32,16 @@ class Opened:
 class Opening(Protocol):
     """Asks an Agent for one connection; ``result`` fires once, with an :class:`Opened`.
 
-    Cancelling ``result`` withdraws the opening, or resets its stream, which cancels the Agent's dial.
+    Between :meth:`expect_answer` and the reply there may be ``outer_seconds``. Cancelling ``result`` resets the stream,
+    which cancels the Agent's dial, and calls ``withdrawn``.
     """
 
     transport: StreamTransport
 
     def __init__(self, clock: IReactorTime, request: ConnectRequest, outer_seconds: float) -> None:
         self.request = request
-        self.carrier: Carrier | None = None
         self.result: Deferred[Opened] = Deferred(self._cancelled)
+        self.withdrawn: Callable[[], None] | None = None
         self._clock = clock
         self._outer_seconds = outer_seconds
         self._reader = HeadReader()
@@ -60,6 +61,15 @@ class Opening(Protocol):
         self._stop_limit()
         self.result.callback(opened)
 
+    def expect_answer(self) -> None:
+        """An Agent serves that will be asked: from now on its time runs, also while a stream has to be waited for."""
+        self._stop_limit()
+        self._limit = self._clock.callLater(self._outer_seconds, self._too_late)
+
+    def expect_nothing(self) -> None:
+        """There is no Agent to be asked, for now."""
+        self._stop_limit()
+
     def begin(self, transport: StreamTransport) -> None:
         """The stream is there."""
         transport.protocol = self
@@ -67,7 +77,6 @@ class Opening(Protocol):
 
     def connectionMade(self) -> None:
         """Ask."""
-        self._limit = self._clock.callLater(self._outer_seconds, self._too_late)
         self.transport.write(encode(self.request))
 
     def dataReceived(self, data: bytes) -> None:
@@ -103,13 +112,16 @@ class Opening(Protocol):
 
     def _too_late(self) -> None:
         self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent gave no answer within {self._outer_seconds:g} s"))
-        self.transport.abortConnection()
+        if self.transport is not None:
+            self.transport.abortConnection()
 
     def _cancelled(self, _result: Deferred[Opened]) -> None:
         self._done = True
         self._stop_limit()
         if self.transport is not None:
             self.transport.abortConnection()
+        if self.withdrawn is not None:
+            self.withdrawn()
 
     def _stop_limit(self) -> None:
         if self._limit is not None and self._limit.active():

@@ -75,7 +75,7 @@ class Router:
             return agent, ""
         registered = [name for name, record in agents.items() if not record.revoked]
         if len(registered) == 1:
-            return registered[0], ""
+            return self._unless_another_was_scanned(registered[0])
         if not registered:
             return None, "no agent is registered; add one by: socksfusion agent add NAME"
         return None, (
@@ -83,28 +83,41 @@ class Router:
             "give each agent a port by: socksfusion agent port NAME PORT"
         )
 
+    def _unless_another_was_scanned(self, agent: str) -> tuple[str | None, str]:
+        # whoever began a scan on the shared port may go on after its agent was revoked, and must not reach this one
+        others = [scan.agent for scan in self._scans.all() if scan.agent != agent]
+        if others:
+            return None, f"the scan of agent {others[0]}, which is revoked, is not over; agent {agent} is another"
+        return agent, ""
+
     def _start(self, opening: Opening, agent: str, client: str) -> None:
         visit = self._connected.get(agent)
-        if visit is not None and visit.carrier is not None:
-            self._scans.touch(agent)
-            visit.carrier.open_stream(partial(self._stream_opened, opening, agent, client))
-        elif self._scans.of(agent) is not None and self._hold_seconds > 0:
-            self._hold(opening, agent, client)
-        else:
-            self._not_tested(opening, client, f"agent {agent} is not connected")
+        if visit is None or visit.carrier is None:
+            self._wait(opening, agent, client)
+            return
+        self._scans.touch(agent)
+        opening.expect_answer()
+        visit.carrier.open_stream(partial(self._stream_opened, opening, visit, client))
 
-    def _stream_opened(self, opening: Opening, agent: str, client: str, transport: StreamTransport | None) -> None:
+    def _stream_opened(self, opening: Opening, visit: Visit, client: str, transport: StreamTransport | None) -> None:
         if opening.done:
             if transport is not None:
                 transport.protocol = opening
                 transport.abortConnection()
-        elif transport is None:
-            # its turn never came, so nothing was tried: it may wait for the agent to come back
-            self._start(opening, agent, client)
-        else:
+        elif transport is not None:
             opening.begin(transport)
+        elif self._connected.get(visit.agent) is visit:
+            # its carrier is about to end. Nothing was tried
+            self._wait(opening, visit.agent, client)
+        else:
+            self._start(opening, visit.agent, client)
 
-    def _hold(self, opening: Opening, agent: str, client: str) -> None:
+    def _wait(self, opening: Opening, agent: str, client: str) -> None:
+        """Hold the opening until ``agent`` arrives, if a scan of it runs."""
+        opening.expect_nothing()
+        if self._scans.of(agent) is None or self._hold_seconds <= 0:
+            self._not_tested(opening, client, f"agent {agent} is not connected")
+            return
         held = self._held.setdefault(agent, {})
         if len(held) >= limits.HELD_OPENS:
             self._not_tested(opening, client, f"{len(held)} opens wait for agent {agent} already")
@@ -114,13 +127,21 @@ class Router:
             held.pop(opening, None)
             self._not_tested(opening, client, f"agent {agent} did not come back within {self._hold_seconds:g} s")
 
-        held[opening] = (self._clock.callLater(self._hold_seconds, too_long), client)
+        limit = self._clock.callLater(self._hold_seconds, too_long)
+        held[opening] = (limit, client)
+
+        def withdrawn() -> None:
+            if held.pop(opening, None) is not None:
+                limit.cancel()
+
+        opening.withdrawn = withdrawn
 
     def _agent_arrived(self, visit: Visit) -> None:
-        for opening, (limit, client) in self._held.pop(visit.agent, {}).items():
-            if limit.active():
+        held = self._held.pop(visit.agent, {})
+        for opening in list(held):
+            if opening in held:
+                limit, client = held.pop(opening)
                 limit.cancel()
-            if not opening.done:
                 self._start(opening, visit.agent, client)
 
     def _not_tested(self, opening: Opening, client: str, why: str) -> None:
