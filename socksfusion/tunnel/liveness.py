@@ -1,7 +1,8 @@
 """Liveness: every carrier is pinged, a silent one is ended, and a machine that slept asks at once.
 
-txaio's batched timers may fire up to a bucket early, and a cancelled call may still run; so they only send pings and
-heartbeats here, each callback checks that its carrier is still looked after, and none raises.
+txaio's batched timers may fire up to a bucket early (never less than a second, whatever the bucket), and a cancelled
+call may still run; so they only send pings and heartbeats here, each callback checks that its carrier is still looked
+after, and none raises. Intervals that can't bear such a difference have timers of their own.
 """
 
 import time
@@ -20,6 +21,9 @@ from socksfusion.log import make_logger
 from socksfusion.tunnel.carrier import Carrier
 
 _log = make_logger()
+
+_BATCHED_FROM_BUCKETS = 10
+"""Intervals of fewer buckets are not batched."""
 
 
 def suspended_seconds() -> float:
@@ -55,8 +59,8 @@ class Liveness(Service):
         suspended: Callable[[], float] = suspended_seconds,
     ) -> None:
         txaio.config.loop = clock
-        bucket = min(limits.TIMER_BUCKET_SECONDS, ping_seconds, heartbeat_seconds)
-        self._timer: Any = txaio.make_batched_timer(bucket)
+        self._timer: Any = txaio.make_batched_timer(limits.TIMER_BUCKET_SECONDS)
+        self._clock = clock
         self._ping_seconds = ping_seconds
         self._pings_missed = pings_missed
         self._heartbeat_seconds = heartbeat_seconds
@@ -84,15 +88,21 @@ class Liveness(Service):
         """Look after ``carrier`` until :meth:`forget`; ``beat`` is called every ``heartbeat_seconds``."""
         watch = self._watches[carrier] = _Watch(carrier, beat, carrier.last_received)
         carrier.ping()
-        self._timer.call_later(self._ping_seconds, self._ping, watch)
+        self._later(self._ping_seconds, self._ping, watch)
         if beat is not None:
-            self._timer.call_later(self._heartbeat_seconds, self._beat, watch)
+            self._later(self._heartbeat_seconds, self._beat, watch)
 
     def forget(self, carrier: Carrier) -> None:
         """The carrier is gone."""
         watch = self._watches.pop(carrier, None)
         if watch is not None:
             watch.standing = False
+
+    def _later(self, seconds: float, function: Callable[[_Watch], None], watch: _Watch) -> None:
+        if seconds < _BATCHED_FROM_BUCKETS * limits.TIMER_BUCKET_SECONDS:
+            self._clock.callLater(seconds, function, watch)
+        else:
+            self._timer.call_later(seconds, function, watch)
 
     def _ping(self, watch: _Watch) -> None:
         if not watch.standing:
@@ -107,12 +117,12 @@ class Liveness(Service):
             carrier.abort(f"no answer to {watch.missed} pings")
             return
         carrier.ping()
-        self._timer.call_later(self._ping_seconds, self._ping, watch)
+        self._later(self._ping_seconds, self._ping, watch)
 
     def _beat(self, watch: _Watch) -> None:
         if watch.standing and watch.beat is not None:
             watch.beat()
-            self._timer.call_later(self._heartbeat_seconds, self._beat, watch)
+            self._later(self._heartbeat_seconds, self._beat, watch)
 
     def _look_for_sleep(self) -> None:
         slept = self._suspended()
