@@ -30,6 +30,8 @@ INCOMPLETE_REQUESTS: Final = 1024
 """Clients whose SOCKS request is not complete; above it the oldest of them is closed, never the newcomer."""
 LISTEN_BACKLOG: Final = 1024
 """Connections that the kernel keeps ready for a listener."""
+PORT_RETRY_SECONDS: Final = 5.0
+"""Between two tries to open an agent's own port that another program has."""
 
 # -- connecting ---------------------------------------------------------------------------------------------------
 CONNECT_SECONDS: Final = 10.0
@@ -117,9 +119,10 @@ REFUSAL_LINGER_SECONDS: Final = 1.0
 HALF_CLOSED_SECONDS: Final = 120.0
 """A connection with one direction ended and no byte in the other for this long is reset."""
 PAUSED_PROBE_SECONDS: Final = 15.0
-"""A paused socket is asked for a reset that it could not notice after this long, and then at this interval."""
+"""How often paused sockets are asked for a reset that they could not notice. One that was reset may then be silent for
+HALF_CLOSED_SECONDS: what it had received is still on its way to a slow reader."""
 RESET_DRAIN_SECONDS: Final = 10.0
-"""How long bytes that came before a reset may take to leave the kernel before the reset is passed on."""
+"""A reader that takes nothing for this long of what came before a reset gets the reset without the rest."""
 TCP_KEEPALIVE_IDLE_SECONDS: Final = 60
 TCP_KEEPALIVE_INTERVAL_SECONDS: Final = 10
 TCP_KEEPALIVE_PROBES: Final = 3

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import ServerFactory
 
 from socksfusion import limits
@@ -19,15 +19,16 @@ _log = make_logger()
 class AgentPorts(Service):
     """Listens on each registered agent's own port; on loopback, since these ports ask for no authentication.
 
-    ``make_factory`` builds the SOCKS front for an agent's name. A port that is in use is told once and tried again at
-    each look; the others are not disturbed.
+    ``reactor`` listens (``IReactorTCP``) and keeps time (``IReactorTime``); ``make_factory`` builds the SOCKS front for
+    an agent's name. A port that is in use is told once and tried again
+    every ``limits.PORT_RETRY_SECONDS``; the others are not disturbed.
     """
 
     name = "agent-ports"
 
     def __init__(
         self,
-        reactor: IReactorTCP,
+        reactor: Any,
         make_factory: Callable[[str], ServerFactory],
         snapshot: Callable[[], Snapshot],
         interface: str = "127.0.0.1",
@@ -37,7 +38,9 @@ class AgentPorts(Service):
         self._snapshot = snapshot
         self._interface = interface
         self._open: dict[int, tuple[str, IListeningPort]] = {}
+        self._closing: dict[int, Deferred[Any]] = {}
         self._told: set[int] = set()
+        self._retry: IDelayedCall | None = None
 
     def startService(self) -> None:
         """Open what the registry lists."""
@@ -47,8 +50,10 @@ class AgentPorts(Service):
     def stopService(self) -> Deferred[Any]:
         """Close every port."""
         super().stopService()  # type: ignore[no-untyped-call]
-        ports, self._open = self._open, {}
-        return gatherResults([_stopped(port) for _, port in ports.values()])
+        self._cancel_retry()
+        for number in list(self._open):
+            self._close(number)
+        return gatherResults(list(self._closing.values()))
 
     def listening(self) -> dict[int, str]:
         """Open ports and whose they are."""
@@ -58,16 +63,33 @@ class AgentPorts(Service):
         """Make the open ports what the registry lists; a revoked agent keeps its port and nobody else gets it."""
         if not self.running:
             return
+        self._cancel_retry()
         wanted = {agent.port: agent.name for agent in self._snapshot().agents.values() if agent.port is not None}
-        for number, (agent, port) in list(self._open.items()):
+        for number, (agent, _) in list(self._open.items()):
             if wanted.get(number) != agent:
-                del self._open[number]
-                port.stopListening()
+                self._close(number)
                 _log.info("port {port} of agent {agent} is closed", port=number, agent=agent)
-        for number, agent in wanted.items():
-            if number not in self._open:
-                self._listen(number, agent)
         self._told &= set(wanted)
+        for number, agent in wanted.items():
+            if number not in self._open and number not in self._closing:
+                self._listen(number, agent)
+        if self._told:
+            self._retry = self._reactor.callLater(limits.PORT_RETRY_SECONDS, self.look)
+
+    def _close(self, number: int) -> None:
+        _, port = self._open.pop(number)
+
+        def closed(_result: Any) -> None:
+            del self._closing[number]
+            # it may be another agent's by now
+            self.look()
+
+        self._closing[number] = maybeDeferred(port.stopListening)
+        self._closing[number].addBoth(closed)
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
 
     def _listen(self, number: int, agent: str) -> None:
         try:
@@ -87,12 +109,3 @@ class AgentPorts(Service):
         self._told.discard(number)
         self._open[number] = (agent, port)
         _log.info("agent {agent} has port {port}", agent=agent, port=number)
-
-
-def _stopped(port: IListeningPort) -> Deferred[Any]:
-    stopped = port.stopListening()
-    if isinstance(stopped, Deferred):
-        return stopped
-    done: Deferred[Any] = Deferred()
-    done.callback(None)
-    return done
