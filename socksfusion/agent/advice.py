@@ -4,7 +4,7 @@ One line that says what is wrong and what to do.
 """
 
 from OpenSSL import SSL
-from twisted.internet import error
+from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
 from socksfusion.identity.copy import AgentCopy
@@ -23,7 +23,7 @@ def no_connection(failure: Failure, proxy: str) -> str:
         return f"the name in {proxy} can't be resolved: check it, and this machine's DNS"
     if failure.check(error.ConnectionRefusedError):
         return f"{proxy} refused the connection: is the Proxy running, and is the port right?"
-    if failure.check(error.TimeoutError, error.TCPTimedOutError):
+    if failure.check(error.TimeoutError, error.TCPTimedOutError, defer.TimeoutError):
         return f"{proxy} gave no answer: a firewall on the way may drop the connection"
     return f"no connection to {proxy}: {printable(failure.getErrorMessage())}"
 

@@ -118,7 +118,11 @@ class AgentGate:
             self._liveness.forget(visit.carrier)
         if visit.since is not None:
             _log.info("agent {agent} at {peer} is gone: {why}", agent=visit.agent, peer=visit.peer, why=printable(why))
-            self._book.left(visit.agent, why, self._wall())
+            if self._connected.get(visit.agent) in (visit, None):
+                self._book.left(visit.agent, why, self._wall())
+            else:
+                # its place was taken before its connection ended: the agent itself is still here
+                self._book.trouble(visit.agent, why)
         elif not visit.refused:
             self._refusals.refuse("agent-handshake", visit.peer, why)
         self._connected.remove(visit)

@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 from twisted.internet.interfaces import IProtocol
 
 from socksfusion import __version__
-from socksfusion.identity.tls import peer_key_digest
+from socksfusion.identity.tls import is_tunnel, peer_key_digest
 from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
@@ -77,6 +77,9 @@ class Visit:
     def handshaken(self, carrier: Carrier) -> None:
         """The certificate is the CA's: whose is it? The Proxy speaks first."""
         self.carrier = carrier
+        if not is_tunnel(carrier.tls.connection):
+            carrier.end("it offers no version of the tunnel's protocol that this Proxy speaks (ALPN)")
+            return
         self.digest = peer_key_digest(carrier.tls.connection)
         key = self._gate.snapshot.keys.get(self.digest)
         self.agent = key.agent if key is not None else ""
