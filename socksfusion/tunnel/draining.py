@@ -12,13 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from socksfusion import limits
 
-_LOOK_SECONDS = 0.02
+_FIRST_LOOK_SECONDS = 0.01
+_LONGEST_LOOK_SECONDS = 0.32
 
 
 def unsent_bytes(transport: Any) -> int:
-    """Bytes in the transport's own buffer and in the kernel's send queue (SIOCOUTQ.
+    """Bytes in the transport's own buffer and in the kernel's send queue (SIOCOUTQ).
 
-    Sent but unacknowledged count too).
+    Those that were sent and not acknowledged count too.
     """
     own = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
     (kernel,) = struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
@@ -26,22 +27,39 @@ def unsent_bytes(transport: Any) -> int:
 
 
 def abort_when_drained(transport: Any) -> None:
-    """``abortConnection`` once nothing is unsent, ``limits.RESET_DRAIN_SECONDS`` from now at the latest.
+    """``abortConnection`` once nothing is unsent, or nothing has left for ``limits.RESET_DRAIN_SECONDS``.
 
     The reading side is left alone meanwhile: what still comes finds nobody, and a reset ends the wait.
     """
-    reactor: IReactorTime = transport.reactor
-    _look(transport, reactor, reactor.seconds() + limits.RESET_DRAIN_SECONDS)
+    _Draining(transport).look()
 
 
-def _look(transport: Any, reactor: IReactorTime, deadline: float) -> None:
-    if not transport.connected:
-        return
-    try:
-        unsent = unsent_bytes(transport)
-    except (OSError, ValueError):
-        unsent = 0
-    if unsent and reactor.seconds() < deadline:
-        reactor.callLater(_LOOK_SECONDS, _look, transport, reactor, deadline)
-    else:
-        transport.abortConnection()
+class _Draining:
+    """Looks at one transport, less and less often."""
+
+    __slots__ = ("_deadline", "_interval", "_reactor", "_transport", "_unsent")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._reactor: IReactorTime = transport.reactor
+        self._interval = _FIRST_LOOK_SECONDS
+        self._unsent: int | None = None
+        self._deadline = 0.0
+
+    def look(self) -> None:
+        """Abort, or look again later."""
+        if not self._transport.connected:
+            return
+        try:
+            unsent = unsent_bytes(self._transport)
+        except (OSError, ValueError):
+            unsent = 0
+        now = self._reactor.seconds()
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self._deadline = now + limits.RESET_DRAIN_SECONDS
+        if not unsent or now >= self._deadline:
+            self._transport.abortConnection()
+            return
+        self._reactor.callLater(self._interval, self.look)
+        self._interval = min(2 * self._interval, _LONGEST_LOOK_SECONDS)

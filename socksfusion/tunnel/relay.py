@@ -16,6 +16,7 @@ from zope.interface import implementer
 from socksfusion.tunnel.draining import abort_when_drained
 from socksfusion.tunnel.stream import CarrierLost, StreamTransport
 from socksfusion.tunnel.sweeper import Sweeper
+from socksfusion.tunnel.unread import read_before_reset
 
 
 @implementer(IPushProducer)
@@ -106,6 +107,7 @@ class Relay:
         stream.protocol = StreamEnd(self)
         tcp.protocol.transport = tcp
         stream.protocol.transport = stream
+        read_before_reset(tcp, lambda: stream.write_paused)
         if self._sweeper is not None:
             self._sweeper.relays.add(self)
         if early_data:

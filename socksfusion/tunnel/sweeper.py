@@ -2,7 +2,8 @@
 
 - A connection with one direction ended and no byte in the other is reset after a while: close() and shutdown() look
   alike, and a Target that never answers a FIN would keep two descriptors for ever.
-- A socket that is paused is not watched for reading, so its reset goes unnoticed: it is asked.
+- A socket that is paused is not watched for reading, so its reset goes unnoticed: it is asked. What it received before
+  may still be on its way to a slow reader, so such a connection may be silent as long as a half-closed one.
 """
 
 import select
@@ -48,12 +49,12 @@ class Sweeper(Service):
         """One look at every relay."""
         now = self._clock.seconds()
         for relay in tuple(self.relays):
-            if self._silent(relay, now) or (relay.stream.write_paused and _was_reset(relay)):
+            if self._silent(relay, now):
                 relay.abort()
 
     def _silent(self, relay: "Relay", now: float) -> bool:
         stream = relay.stream
-        if not (relay.half_closed or stream.reset_waiting):
+        if not (relay.half_closed or stream.reset_waiting or (stream.write_paused and _was_reset(relay))):
             relay.watched = None
             return False
         moved = stream.bytes_received + stream.bytes_sent - stream.unread

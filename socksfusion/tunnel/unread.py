@@ -1,0 +1,77 @@
+"""Read what a socket still holds when it is reset: those bytes came before the reset.
+
+A reactor that watches a socket for writing hears of a reset at once and closes the socket, with all that was not read
+yet (reading was paused, or one read does not take everything). Here the end waits: what was to be written is dropped,
+and reading goes on, at the pace of whoever pauses it, up to the last byte.
+"""
+
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.abstract import FileDescriptor
+from twisted.python.failure import Failure
+
+
+def unread_bytes(transport: Any) -> int:
+    """Bytes in the kernel's receive queue of a socket (FIONREAD)."""
+    (size,) = struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.FIONREAD, b"\0\0\0\0"))
+    return int(size)
+
+
+def read_before_reset(transport: Any, paused: Callable[[], bool]) -> None:
+    """Have ``transport`` tell its protocol that it was reset only after all that it received was read.
+
+    ``paused`` says whether its consumer wants nothing at the moment; who calls ``resumeProducing`` later has reading go
+    on. An end of our own (close, abort) waits for nothing. A transport that is no socket of the reactor's is left as it
+    is.
+    """
+    if isinstance(transport, FileDescriptor):
+        _PatientEnd(transport, paused).stand_in()
+
+
+class _PatientEnd:
+    """Stands before ``connectionLost`` of one transport, until that was called for good."""
+
+    __slots__ = ("_lost", "_paused", "_reason", "_transport")
+
+    def __init__(self, transport: Any, paused: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._paused = paused
+        self._lost: Callable[[Failure], None] = transport.connectionLost
+        self._reason: Failure | None = None
+
+    def stand_in(self) -> None:
+        self._transport.connectionLost = self._connection_lost
+
+    def _connection_lost(self, reason: Failure) -> None:
+        if reason.check(error.ConnectionDone, error.ConnectionAborted) or not unread_bytes(self._transport):
+            self._end(reason)
+            return
+        if self._reason is None:
+            self._reason = reason
+            self._transport.readConnectionLost = self._read_to_the_end
+        _drop_unsent(self._transport)
+        if not self._paused():
+            self._transport.startReading()
+
+    def _read_to_the_end(self, _end_of_file: Failure) -> None:
+        # the kernel tells the error once; who has it from a write reads an end of file here
+        assert self._reason is not None
+        self._end(self._reason)
+
+    def _end(self, reason: Failure) -> None:
+        vars(self._transport).pop("readConnectionLost", None)
+        del self._transport.connectionLost
+        self._lost(reason)
+
+
+def _drop_unsent(transport: Any) -> None:
+    transport.stopWriting()
+    transport.dataBuffer = b""
+    transport.offset = 0
+    transport._tempDataBuffer = []
+    transport._tempDataLen = 0

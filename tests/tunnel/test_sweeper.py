@@ -1,0 +1,105 @@
+"""tunnel.sweeper: whom it gives up, and whom it leaves alone."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from socksfusion import limits
+from socksfusion.tunnel.sweeper import Sweeper
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def pump(clock: Clock, seconds: float) -> None:
+    clock.pump([0.5] * int(seconds / 0.5))
+
+
+class Transport:
+    """A connected socket that nobody watches."""
+
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self.connected = True
+        self.fileno = near.fileno
+        self._far = far
+
+    def is_reset(self) -> None:
+        self._far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._far.close()
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    with ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        near = held.enter_context(socket.create_connection(listener.getsockname()))
+        yield Transport(near, held.enter_context(listener.accept()[0]))
+
+
+class Relay(SimpleNamespace):
+    """What the sweeper looks at."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def relay_of(transport: Transport, **stream: Any) -> Relay:
+    values = {
+        "bytes_received": 0,
+        "bytes_sent": 0,
+        "unread": 0,
+        "reset_waiting": False,
+        "paused": False,
+        "write_paused": False,
+    }
+    return Relay(
+        tcp=transport, stream=SimpleNamespace(**{**values, **stream}), half_closed=False, watched=None, aborted=False
+    )
+
+
+def swept(clock: Clock, relay: Relay, half_closed_seconds: float = 60) -> Sweeper:
+    sweeper = Sweeper(clock, half_closed_seconds)
+    sweeper.relays.add(relay)  # type: ignore[arg-type]
+    sweeper.startService()
+    return sweeper
+
+
+def test_a_paused_socket_that_was_reset_is_found_and_given_up_after_a_while(clock: Clock, transport: Transport) -> None:
+    relay = relay_of(transport, write_paused=True)
+    swept(clock, relay)
+    pump(clock, 200)
+    assert not relay.aborted, "paused for hours is no reason"
+    transport.is_reset()
+    pump(clock, 59)
+    assert not relay.aborted
+    pump(clock, 1 + limits.PAUSED_PROBE_SECONDS)
+    assert relay.aborted
+
+
+def test_a_slow_reader_of_what_came_before_a_reset_is_left_alone(clock: Clock, transport: Transport) -> None:
+    relay = relay_of(transport, write_paused=True)
+    swept(clock, relay)
+    transport.is_reset()
+    for _ in range(10):
+        relay.stream.bytes_sent += 1
+        pump(clock, 45)
+    assert not relay.aborted
+
+
+def test_half_closed_and_silent_is_given_up_in_time(clock: Clock, transport: Transport) -> None:
+    relay = relay_of(transport)
+    relay.half_closed = True
+    swept(clock, relay)
+    pump(clock, 59)
+    assert not relay.aborted
+    pump(clock, 60)
+    assert relay.aborted
