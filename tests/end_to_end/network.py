@@ -109,3 +109,13 @@ def reset(connection: socket.socket) -> None:
     """Close with RST."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+def was_reset(connection: socket.socket) -> bool:
+    """Read on to the end: whether that is RST, not FIN."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
