@@ -53,8 +53,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="write this run's ratios to bench/ratios.json")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the ratios")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table between the marks of a Markdown page")
     parser.add_argument(
-        "--show", type=Path, metavar="FILE", help="measure nothing: table and chart of an earlier --json"
+        "--show", type=Path, metavar="FILE", help="measure nothing: table, chart and page of an earlier --json"
     )
     options = parser.parse_args(arguments)
     options.only = options.only.split(",") if options.only else list(GROUPS)
@@ -114,6 +115,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 sides.append((DirectSide, {}))
             makers = [partial(starts.make, side, options.line, own) for side, own in sides]
             take_turns(line_measures(options.line), makers, settings, results)
+    results.note_foreign_load()
     labels = {side.name: side.label for side, _ in sides}
     return report.as_document(results, labels, settings, options.line, machine.describe())
 
@@ -126,11 +128,18 @@ def main(arguments: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        document = report.load_document(options.show) if options.show else measure(options)
+        give_out(options, report.load_document(options.show) if options.show else measure(options))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.code
-    print(report.table(document))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def give_out(options: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Print a run's figures, and write them where the options say."""
+    print(report.caption(document), report.table(document), sep="\n\n")
     found = ratios.ratios(report.values_of(document), report.OURS, report.BASE)
     if options.quick:
         print(report.changes(document, ratios.load_kept(), found))
@@ -140,7 +149,8 @@ def main(arguments: Sequence[str]) -> int:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.svg:
         options.svg.write_text(chart.draw(document))
-    return 0
+    if options.page:
+        options.page.write_text(report.insert(options.page.read_text(), document))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ WORKERS = 32
 PING_PAUSE = "2ms"
 LINE_SAMPLE = "50ms"
 LINE_CONNECTS = 5
+FOREIGN_SHARE = 0.1
 GROUPS = ("bulk", "connects", "ping", "beside", "memory", "line")
 
 
@@ -38,6 +39,16 @@ class Results:
 
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    foreign: list[float] = field(default_factory=list)
+    """The share of the machine that other programs used, looked at before each measure."""
+
+    def note_foreign_load(self) -> None:
+        """Tell the reader when the machine was not ours alone."""
+        share = sum(self.foreign) / max(1, len(self.foreign))
+        if share > FOREIGN_SHARE:
+            self.notes.append(
+                f"other programs used {100 * share:.0f} % of the machine meanwhile; measure again without"
+            )
 
     def add(self, metric: str, side: str, value: float) -> None:
         self.values.setdefault(metric, {}).setdefault(side, []).append(value)
@@ -158,11 +169,12 @@ def take_turns(
         return
     with ExitStack() as stack:
         sides = [stack.enter_context(make_side()) for make_side in make_sides]
+        results.notes += [remark for side in sides for remark in side.remarks() if remark not in results.notes]
         pids = [pid for side in sides for pid in side.pids()]
         for measure in lasting:
             for _ in range(settings.rounds):
                 for side in sides:
-                    wait_until_quiet(pids)
+                    results.foreign.append(wait_until_quiet(pids))
                     _measure_once(measure, side, settings, results)
 
 

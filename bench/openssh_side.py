@@ -90,9 +90,6 @@ class OpensshSide(Side):
         client.wait_for_text("remote forward success")
         self.via = f"socks5:127.0.0.1:{socks_port}"
 
-    def chosen_cipher(self) -> str:
-        """The cipher that the two ends agreed on."""
-        for line in (self.folder / "ssh.log").read_text(errors="replace").splitlines():
-            if "client->server cipher:" in line:
-                return line.partition("cipher:")[2].split()[0]
-        return "unknown"
+    def remarks(self) -> list[str]:
+        words = (self.folder / "ssh.log").read_text(errors="replace").partition("client->server cipher:")[2].split()
+        return [f"OpenSSH's cipher is {words[0]}"] if words else []

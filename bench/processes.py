@@ -112,14 +112,24 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total / TICKS_PER_SECOND
 
 
-def wait_until_quiet(pids: Sequence[int], *, seconds: float = 5.0, busy_share: float = 0.1) -> None:
-    """Wait until the processes use next to no CPU, so that what one measure left over is not in the next one's time."""
+def machine_busy_seconds() -> float:
+    """CPU time that all cores together have spent on anything but idling, since the boot."""
+    user, nice, system, _idle, _iowait, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + sum(rest[:3])) / TICKS_PER_SECOND
+
+
+def wait_until_quiet(pids: Sequence[int], *, seconds: float = 5.0, busy_share: float = 0.1) -> float:
+    """Wait until the processes use next to no CPU, so that what one measure left over is not in the next one's time.
+
+    Returns the share of the machine that was busy all the same: other programs, which have no place in a benchmark.
+    """
     step = 0.1
     end = time.monotonic() + seconds
-    before = cpu_seconds(pids)
-    while time.monotonic() < end:
+    ours, everyone, then = cpu_seconds(pids), machine_busy_seconds(), time.monotonic()
+    while True:
         time.sleep(step)
-        now = cpu_seconds(pids)
-        if now - before <= busy_share * step:
-            return
-        before = now
+        ours_now, everyone_now, now = cpu_seconds(pids), machine_busy_seconds(), time.monotonic()
+        if ours_now - ours <= busy_share * step or now > end:
+            cores = len(os.sched_getaffinity(0))
+            return max(0.0, (everyone_now - everyone) - (ours_now - ours)) / (now - then) / cores
+        ours, everyone, then = ours_now, everyone_now, now

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.errors import BenchError
 from bench.generator import LineSpec
 from bench.measures import Results, Settings
 from bench.metrics import STANDARD, Metric, line_metrics
@@ -16,6 +17,8 @@ from bench.ratios import Ratio, Values, moved, ratio
 OURS = "socksfusion"
 BASE = "openssh"
 PLAIN = "direct"
+BEGIN_MARK = "<!-- figures of python -m bench: begin -->"
+END_MARK = "<!-- end -->"
 
 
 def as_document(
@@ -101,7 +104,7 @@ def table(document: dict[str, Any]) -> str:
     notes = list(document["notes"])
     if document["line"]:
         notes.insert(0, str(LineSpec(**document["line"])))
-    return "\n".join([_aligned([header, *rows]), *(f"Note: {note}" for note in notes)])
+    return "\n".join([_aligned([header, *rows]), *(f"\nNote: {note}" for note in notes)])
 
 
 def _aligned(rows: list[list[str]]) -> str:
@@ -115,6 +118,23 @@ def _aligned(rows: list[list[str]]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     rule = ["-" * width if column < 2 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
+
+
+def caption(document: dict[str, Any]) -> str:
+    """One line that says when, where and how the figures were made."""
+    machine, settings = document["machine"], document["settings"]
+    things = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
+    made = f"{things}, Twisted {machine['twisted']}, {machine['openssh']}"
+    return f"{machine['date']}: {made}; medians of {settings['rounds']} rounds of {settings['seconds']:g} s."
+
+
+def insert(page: str, document: dict[str, Any]) -> str:
+    """The page with this run's caption and table between its two marks; :class:`BenchError` where it has none."""
+    before, begin, rest = page.partition(BEGIN_MARK)
+    _, end, after = rest.partition(END_MARK)
+    if not end:
+        raise BenchError(f"the page has no {BEGIN_MARK} and {END_MARK}")
+    return f"{before}{begin}\n{caption(document)}\n\n{table(document)}\n{end}{after}"
 
 
 def changes(document: dict[str, Any], kept: dict[str, Ratio], now: dict[str, Ratio]) -> str:

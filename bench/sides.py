@@ -71,6 +71,10 @@ class Side(ABC):
         """Every process of the tunnel (not of the line, which is part of the instrument)."""
         return [pid for program in self.programs for pid in tree(program.pid)]
 
+    def remarks(self) -> list[str]:
+        """What a reader of the figures must know about this side, once it runs."""
+        return []
+
     def check(self) -> None:
         """Raise :class:`BenchError` when one of the programs has ended."""
         for program in self.programs:

@@ -3,7 +3,7 @@
 //	load bulk  -streams 8 -direction down|up -seconds 3    bytes a second
 //	load rate  -workers 32 -seconds 3                      connect, echo of 100 bytes, close; and again
 //	load ping  -seconds 3 [-beside 4] [-pause 2ms]         round trips of 64 bytes, beside so many bulk streams
-//	load hold  -streams 1000                               memory that open, silent streams take
+//	load hold  -streams 1000                               memory of so many open, silent streams beside as many
 //	load line  -to ADDRESS -rtt 100ms -mbit 1000           a long line: a TCP relay with delay and rate
 //
 // All but "line" take -via socks5:ADDRESS or -via direct:ADDRESS ("direct:" alone dials the target itself), -target

@@ -9,6 +9,7 @@ from xml.dom import minidom
 import pytest
 
 from bench import chart, ratios, report
+from bench.errors import BenchError
 from bench.generator import LineSpec
 from bench.measures import Results, Settings
 from bench.metrics import STANDARD, line_metrics
@@ -113,6 +114,20 @@ def test_what_never_came_survives_json_and_has_no_ratio() -> None:
     cells = row(report.table(again), "100 ms line: up, until 95 %")
     assert cells[2:] == ["2.10", "never", "", "", "≤ 4 yes"]
     assert minidom.parseString(chart.draw(again))
+
+
+def test_a_page_gets_the_table_between_its_marks() -> None:
+    made = document({"ping.p50": {"socksfusion": [2.0], "openssh": [1.0]}})
+    made["machine"] |= {"kernel": "6", "twisted": "24"}
+    page = f"# Title\n{report.BEGIN_MARK}\nold figures\n{report.END_MARK}\nthe rest\n"
+    filled = report.insert(page, made)
+    assert filled.startswith("# Title\n")
+    assert filled.endswith("the rest\n")
+    assert "old figures" not in filled
+    assert "| ping idle, p50 |" in filled
+    assert report.insert(filled, made) == filled
+    with pytest.raises(BenchError):
+        report.insert("# Title\n", made)
 
 
 def test_changes_name_what_moved_and_which_way() -> None:
