@@ -1,6 +1,7 @@
 """The settings of a plain TCP connection, the same for a Client's and for a Target's."""
 
 import socket
+import struct
 from typing import Any, Final
 
 from twisted.internet.interfaces import ITCPTransport
@@ -14,6 +15,8 @@ _OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.TCP_KEEPALIVE_INTERVAL_SECONDS),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.TCP_KEEPALIVE_PROBES),
 )
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+_IN_ORDER: Final = struct.pack("ii", 0, 0)
 
 
 def prepare(transport: Any) -> None:
@@ -33,3 +36,26 @@ def prepare(transport: Any) -> None:
     except OSError:
         # Twisted's Unix transports claim to be TCP; a TCP socket that refuses has been reset
         pass
+
+
+def reset_if_killed(transport: Any) -> None:
+    """Let the kernel end the connection by RST where this program is killed: a cut transfer must not look complete."""
+    _linger(transport, _AT_ONCE)
+
+
+def end_if_killed(transport: Any) -> None:
+    """Take that back: all has been said, and what the kernel still holds is sent whatever becomes of us.
+
+    Due before an orderly close, which would cut the end of the transfer otherwise.
+    """
+    _linger(transport, _IN_ORDER)
+
+
+def _linger(transport: Any, value: bytes) -> None:
+    is_tcp: bool = ITCPTransport.providedBy(transport)
+    if not is_tcp:
+        return
+    try:
+        transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
+    except OSError:
+        pass  # it has been reset

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion.tunnel.draining import abort_when_drained
+from socksfusion.tunnel.plain import end_if_killed, reset_if_killed
 from socksfusion.tunnel.stream import CarrierLost, StreamTransport
 from socksfusion.tunnel.sweeper import Sweeper
 from socksfusion.tunnel.unread import read_before_reset
@@ -54,6 +55,7 @@ class TCPEnd(Protocol):
 
     def writeConnectionLost(self) -> None:
         """Our own FIN has left."""
+        end_if_killed(self.relay.tcp)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
@@ -107,6 +109,7 @@ class Relay:
         stream.protocol = StreamEnd(self)
         tcp.protocol.transport = tcp
         stream.protocol.transport = stream
+        reset_if_killed(tcp)
         read_before_reset(tcp, lambda: stream.write_paused)
         if self._sweeper is not None:
             self._sweeper.relays.add(self)
@@ -161,6 +164,7 @@ class Relay:
         if self.tcp_read_done and self.stream_read_done:
             self._leave()
             self.tcp.unregisterProducer()
+            end_if_killed(self.tcp)
             self.tcp.loseConnection()
 
     def _leave(self) -> None:
