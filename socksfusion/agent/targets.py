@@ -216,12 +216,9 @@ class TargetProtocol(Protocol):
         stream = self.transport
         stream.write(encode(ConnectReply(reply=Reply.SUCCEEDED, host=bound.host, port=bound.port, detail="")))
         self._factory.join(target, stream)
-        if self._early:
-            early, self._early = self._early, b""
-            stream.put_back(early)
-        if self._ended:
-            # told to this protocol, so the stream will not tell its new one
-            IHalfCloseableProtocol(stream.protocol).readConnectionLost()
+        early, self._early = self._early, b""
+        if early or self._ended:
+            stream.put_back(early, ended=self._ended)
 
     def _tell_failure(self, request: ConnectRequest, failure: ConnectFailed) -> None:
         factory, stream = self._factory, self.transport

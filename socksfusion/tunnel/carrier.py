@@ -4,13 +4,12 @@ The way of a byte through here: the socket's read → ``TLSMachine`` → ``Sessi
 stream → session's queues → one flush → TLS → the socket's write.
 """
 
-from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 from typing import Protocol as Interface
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -18,13 +17,13 @@ from zope.interface import implementer
 
 from socksfusion import limits
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel.checks import Checks
+from socksfusion.tunnel.openings import Opened, Openings
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.tls import TLSFailed, TLSMachine
 from socksfusion.wire.yamux import events
 from socksfusion.wire.yamux.session import Session
 from socksfusion.wire.yamux.stream import Stream
-
-Opened: TypeAlias = Callable[[StreamTransport | None], None]
 
 
 class CarrierOwner(Interface):
@@ -49,7 +48,7 @@ class Carrier(Protocol):
 
     ``peer`` names the other end for logs (``address:port``). Attributes of use to others: ``session``, ``tls_failure``
     (why TLS ended, or None), ``failure`` (the protocol error that ended the session, or None), ``last_received``
-    (seconds), ``gone`` (whether the connection is lost).
+    (seconds), ``closing`` (whether its end has begun), ``gone`` (whether the connection is lost).
     """
 
     noisy = False
@@ -79,13 +78,15 @@ class Carrier(Protocol):
         self.bytes_sent = 0
         self.handshaken = False
         self.lost_why = ""
+        self.closing = False
         self.gone = False
-        self._closing = False
+        self._aborted = False
+        self._receiving = False
         self._write_paused = False
         self._flush_due = False
         self._deadline: IDelayedCall | None = None
-        self._openings: deque[Opened] = deque()
-        self._checks: dict[int, Deferred[float]] = {}
+        self._openings = Openings()
+        self._checks = Checks(reactor)
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.DataReceived: lambda event: event.stream.owner.data_received(event.data),
             events.StreamEnded: lambda event: event.stream.owner.ended(),
@@ -124,11 +125,7 @@ class Carrier(Protocol):
                 return
             self.handshaken = True
             self.owner.handshaken(self)
-        receive, handlers = self.session.receive_data, self._handlers
-        for piece in pieces:
-            for event in receive(piece, now):
-                handlers[type(event)](event)
-        self._tell_ended()
+        self._receive(pieces, now)
         if tls.failure is not None:
             self._tls_failed(tls.failure)
         elif tls.close_received:
@@ -136,17 +133,27 @@ class Carrier(Protocol):
         elif self.session.wants_to_send:
             self.flush_soon()
 
+    def _receive(self, pieces: list[bytes], now: float) -> None:
+        receive, handlers = self.session.receive_data, self._handlers
+        self._receiving = True
+        for piece in pieces:
+            for event in receive(piece, now):
+                # nothing counts that a peer says after we have cut it off, in the same read too
+                if self._aborted:
+                    return
+                handlers[type(event)](event)
+        self._receiving = False
+        self._tell_ended()
+        self._open_waiting()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The TCP connection is gone."""
         self._cancel_deadline()
-        self._closing = self.gone = True
+        self.closing = self.gone = True
         why = self.lost_why or self._why(reason)
-        openings, self._openings = self._openings, deque()
-        for opened in openings:
-            opened(None)
-        for check in list(self._checks.values()):
-            check.errback(reason)
-        self._checks.clear()
+        self._openings.give_up()
+        self._checks.lost()
+        self._receiving = False
         self._tell_ended()
         self._cut(self.session.fail(None), why)
         self.owner.lost(self, why)
@@ -168,59 +175,51 @@ class Carrier(Protocol):
 
     # -- streams ---------------------------------------------------------------------------------------------------
 
+    @property
+    def takes_streams(self) -> bool:
+        """Whether a stream can be opened now, or once earlier ones are acknowledged."""
+        session = self.session
+        gone_away = session.closed or session.going_away or session.peer_goes_away is not None
+        return self.handshaken and not (self.closing or gone_away or session.used_up)
+
     def open_stream(self, opened: Opened) -> None:
         """Open a stream and give its transport, without a protocol yet, to ``opened``.
 
-        At once where the session allows it.
-
-        Above ``limits.UNACKNOWLEDGED_STREAMS`` the opening waits in order. ``opened`` is given None where the carrier
-        was lost before its turn came.
+        At once where the session allows it. Above ``limits.UNACKNOWLEDGED_STREAMS`` the opening waits in order.
+        ``opened`` is given None, also from within this call, where the carrier takes no more streams.
         """
-        if self._closing:
+        if self.session.used_up:
+            self.end("the numbers of its streams are used up")
+        if not self.takes_streams:
             opened(None)
         elif self.session.can_open and not self._openings:
-            opened(self._transport_for(self.session.open_stream(self.seconds())))
+            opened(self._new_stream())
         else:
-            self._openings.append(opened)
+            self._openings.add(opened)
 
     def withdraw(self, opened: Opened) -> None:
         """Take an opening out of the queue; harmless where it is not in it."""
-        if opened in self._openings:
-            self._openings.remove(opened)
-
-    @property
-    def waiting_openings(self) -> int:
-        """Openings that wait for an acknowledgement of earlier ones."""
-        return len(self._openings)
+        self._openings.withdraw(opened)
 
     def call_soon(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call ``function`` in the reactor's next turn."""
         self.reactor.callLater(0, function, *arguments)
 
-    def stream_finished(self, transport: StreamTransport) -> None:
-        """A stream's protocol has heard its last; an opening that waited for room may go."""
-        self._open_waiting()
-
     # -- liveness --------------------------------------------------------------------------------------------------
 
     def ping(self) -> None:
-        """Send a ping; its reply refreshes the round trip and ``last_received``."""
-        self.session.ping(self.seconds())
+        """Send a ping, unless the carrier is ending; its reply refreshes the round trip and ``last_received``."""
+        if not self.closing and not self.session.closed:
+            self.session.ping(self.seconds())
+            self.flush_soon()
+
+    def check(self, limit_seconds: float) -> Deferred[bool]:
+        """Whether the other end answers a ping within ``limit_seconds``; not, where the carrier ends. Never fails."""
+        if self.closing or self.session.closed:
+            return succeed(False)
+        answer = self._checks.expect(self.session.ping(self.seconds()), limit_seconds)
         self.flush_soon()
-
-    def check(self, limit_seconds: float) -> "Deferred[bool]":
-        """Whether the other end answers a ping within ``limit_seconds``. Never fails."""
-        reply: Deferred[float] = Deferred()
-        opaque = self.session.ping(self.seconds())
-        self._checks[opaque] = reply
-        self.flush_soon()
-        reply.addTimeout(limit_seconds, self.reactor)
-
-        def forget(result: Any) -> bool:
-            self._checks.pop(opaque, None)
-            return not isinstance(result, Failure)
-
-        return reply.addBoth(forget)
+        return answer
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
@@ -242,14 +241,16 @@ class Carrier(Protocol):
         """End because the peer broke the protocol above the session: go-away 1."""
         self.session.go_away(1)
         self.failure = ValueError(why)
+        self._refusals.refuse("session", self.peer, why)
         self._shut(f"protocol error: {why}", limits.REFUSAL_LINGER_SECONDS, half=True)
 
     def abort(self, why: str) -> None:
         """Cut the connection now."""
         self.lost_why = self.lost_why or why
-        self._closing = True
+        self.closing = self._aborted = True
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]
+        self._openings.give_up()
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -264,18 +265,23 @@ class Carrier(Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        session, tls, transport = self.session, self.tls, self.transport
-        if not self.handshaken or self._closing or transport is None:
+        if not self.handshaken or self.closing:
             return
+        self._send()
+        self._tell_ended()
+        for stream in self.session.take_drained():
+            stream.owner.drained()
+        self._open_waiting()
+
+    def _send(self) -> None:
+        session, tls = self.session, self.tls
         while not self._write_paused and session.wants_to_send:
             pieces = session.data_to_send(limits.CARRIER_FLUSH_BYTES)
             if not pieces:
+                # what waited has become pointless meanwhile, and OpenSSL fails at nothing
                 break
             tls.send(b"".join(pieces))
             self._write(tls.data_to_send())
-        self._tell_ended()
-        for stream in session.take_drained():
-            stream.owner.drained()
 
     def _flush_tls(self) -> None:
         data = self.tls.data_to_send()
@@ -287,16 +293,16 @@ class Carrier(Protocol):
         self.transport.write(data)  # type: ignore[union-attr]
 
     def _shut(self, why: str, limit_seconds: float, *, half: bool) -> None:
-        if self._closing or self.transport is None:
+        if self.closing or self.transport is None:
             return
+        self.closing = True
         self.lost_why = self.lost_why or why
         if self.handshaken and self.tls.failure is None:
             if self.failure is None:
                 self.session.go_away(0)
             self._write_paused = False
-            self._flush()
+            self._send()
             self.tls.close()
-        self._closing = True
         self._flush_tls()
         transport: Any = self.transport
         transport.unregisterProducer()
@@ -306,6 +312,7 @@ class Carrier(Protocol):
             transport.loseConnection()
         self._cancel_deadline()
         self._deadline = self.reactor.callLater(limit_seconds, self.abort, why)
+        self._openings.give_up()
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -314,26 +321,26 @@ class Carrier(Protocol):
 
     # -- events of the session -------------------------------------------------------------------------------------
 
-    def _transport_for(self, stream: Stream) -> StreamTransport:
-        return StreamTransport(stream, self, self.peer)
+    def _new_stream(self) -> StreamTransport:
+        return StreamTransport(self.session.open_stream(self.seconds()), self, self.peer)
 
     def _stream_opened(self, event: events.StreamOpened) -> None:
-        transport = self._transport_for(event.stream)
-        protocol = self.owner.stream_opened(self, self.peer)
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
+        transport = StreamTransport(event.stream, self, self.peer)
+        try:
+            transport.protocol = self.owner.stream_opened(self, self.peer)
+            transport.protocol.makeConnection(transport)
+        except Exception:
+            transport.broken(Failure())
 
     def _stream_acknowledged(self, event: events.StreamAcknowledged) -> None:
-        self._open_waiting()
+        """Room for another opening: looked at when this read has been dealt with."""
 
     def _open_waiting(self) -> None:
-        while self._openings and not self._closing and self.session.can_open:
-            self._openings.popleft()(self._transport_for(self.session.open_stream(self.seconds())))
+        while self._openings and not self.closing and self.session.can_open:
+            self._openings.give(self._new_stream)
 
     def _ping_replied(self, event: events.PingReplied) -> None:
-        check = self._checks.pop(event.opaque, None)
-        if check is not None:
-            check.callback(event.rtt_seconds)
+        self._checks.answered(event.opaque)
 
     def _stream_reset(self, event: events.StreamReset) -> None:
         if event.reason is events.ResetReason.PEER:
@@ -346,8 +353,10 @@ class Carrier(Protocol):
         self._refusals.refuse(event.rule, self.peer, f"stream {event.stream_id} was not opened")
 
     def _tell_ended(self) -> None:
-        for stream in self.session.take_ended():
-            stream.owner.closed()
+        # the session runs ahead of the events of a read: a stream's last data may be among those to come
+        if not self._receiving:
+            for stream in self.session.take_ended():
+                stream.owner.closed()
 
     @staticmethod
     def _cut(streams: list[Stream], why: str) -> None:
@@ -356,6 +365,7 @@ class Carrier(Protocol):
 
     def _go_away_received(self, event: events.GoAwayReceived) -> None:
         self.lost_why = self.lost_why or f"the other end went away with code {event.code}"
+        self._openings.give_up()
 
     def _session_failed(self, event: events.SessionFailed) -> None:
         self.failure = event.error

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from socksfusion import limits
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.wire.messages import Message, RecordError, RecordReader, Unknown, Unsupported, encode
 
@@ -13,7 +14,7 @@ class ControlProtocol(Protocol):
     """Hands each record to ``received``; what can't be read ends the session through ``failed`` (why, for the log).
 
     A message of a type that this version does not know is answered *unsupported* and goes no further. ``ended`` is
-    called when the other side has ended the stream, which it does when it goes.
+    called when the stream has ended, which it does when the other side goes.
     """
 
     transport: StreamTransport
@@ -37,9 +38,16 @@ class ControlProtocol(Protocol):
             if isinstance(record, RecordError):
                 self._failed(str(record))
             elif isinstance(record, Unknown):
-                self.send(Unsupported(what=record.tag))
+                self._answer(record)
             else:
                 self._received(record)
+
+    def _answer(self, record: Unknown) -> None:
+        # answers must not pile up before somebody who only asks
+        if self.transport.queued > limits.STREAM_SEND_BYTES:
+            self._failed("it takes no answers")
+        else:
+            self.send(Unsupported(what=record.tag))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream is gone."""

@@ -30,9 +30,9 @@ class _Brake:
 
     __slots__ = ("pauseProducing", "resumeProducing")
 
-    def __init__(self, transport: Any) -> None:
-        self.pauseProducing: Callable[[], None] = transport.pauseProducing
-        self.resumeProducing: Callable[[], None] = transport.resumeProducing
+    def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self.pauseProducing = pause
+        self.resumeProducing = resume
 
     def stopProducing(self) -> None:
         """Nothing yet: the protocol's ``connectionLost`` follows."""
@@ -115,12 +115,14 @@ class Relay:
             self._sweeper.relays.add(self)
         if early_data:
             stream.write(early_data)
-        tcp.registerProducer(_Brake(stream), True)
-        stream.registerProducer(_Brake(tcp), True)
+        tcp.registerProducer(_Brake(stream.pauseProducing, stream.resume_at_once), True)
+        stream.registerProducer(_Brake(tcp.pauseProducing, tcp.resumeProducing), True)
 
     def tcp_ended(self) -> None:
         """The TCP side has said its last byte."""
         self.tcp_read_done = True
+        # it writes no more, and must not be asked to read on: at its end it would find the end again
+        self.stream.unregisterProducer()
         self.stream.loseWriteConnection()
         self._both_ended()
 

@@ -15,7 +15,6 @@ from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
     IProtocol,
-    IPullProducer,
     IPushProducer,
     ITransport,
 )
@@ -23,7 +22,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion import limits
+from socksfusion.log import make_logger
+from socksfusion.tunnel.producing import RegisteredProducer
 from socksfusion.wire.yamux.stream import Stream
+
+_log = make_logger()
 
 
 class CarrierLost(error.ConnectionLost):
@@ -51,34 +54,39 @@ class StreamCarrier(Protocol):
     def call_soon(self, function: Any, *arguments: Any) -> None:
         """Call ``function`` in the reactor's next turn."""
 
-    def stream_finished(self, transport: "StreamTransport") -> None:
-        """The transport's protocol has been told that its connection is lost."""
-
 
 @implementer(ITransport, IConsumer, IPushProducer)
 class StreamTransport:
     """One stream, driven by two kinds of sources.
 
     - its protocol, through Twisted's transport, consumer and producer interfaces;
-    - the carrier, through ``data_received``, ``ended``, ``closed``, ``was_reset``, ``carrier_lost`` and ``drained``.
+    - the carrier, through ``data_received``, ``ended``, ``closed``, ``was_reset``, ``cut``, ``carrier_lost`` and
+      ``drained``.
 
-    The protocol hears ``ConnectionDone`` after FIN both ways, ``ConnectionLost`` after the peer's RST,
-    ``CarrierLost`` (a ``ConnectionLost``) when the carrier is gone and ``ConnectionAborted`` after its own abort.
-    Data that came before any of them is delivered first, unless the protocol aborted.
+    The protocol hears ``connectionLost`` once: with ``ConnectionDone`` after FIN both ways, ``ConnectionLost`` after
+    the peer's RST, ``CarrierLost`` (a ``ConnectionLost``) when the carrier is gone, ``ConnectionAborted`` after its own
+    abort, and with what it raised itself, which is logged and resets this stream alone. Data that came before any of
+    the first two is delivered first. A call of the protocol's never calls the protocol back: it hears in the reactor's
+    next turn at the earliest.
+
+    As over TCP, the peer's FIN ends the connection of a protocol that is no ``IHalfCloseableProtocol``; what it has
+    written by then is still sent. ``writeConnectionLost`` is never called.
     """
 
     __slots__ = (
+        "_aborted",
         "_carrier",
+        "_deaf",
         "_delivering",
+        "_early",
         "_eof",
         "_eof_told",
+        "_half_closing",
         "_lost",
         "_paused",
         "_peer",
         "_producer",
-        "_producer_paused",
         "_stream",
-        "_streaming",
         "_unread",
         "bytes_received",
         "bytes_sent",
@@ -92,15 +100,18 @@ class StreamTransport:
         self._stream = stream
         self._carrier = carrier
         self._peer = peer
+        # what came and was not delivered; before it what was delivered and put back, whose credit is given back already
         self._unread: deque[bytes] = deque()
+        self._early = b""
         self._paused = False
         self._delivering = False
+        self._deaf = False  # nothing is delivered any more
         self._eof = False
         self._eof_told = False
+        self._half_closing = False  # FIN waits for the producer
+        self._aborted = False
         self._lost: Failure | None = None
-        self._producer: Any = None
-        self._producer_paused = False
-        self._streaming = True
+        self._producer: RegisteredProducer | None = None
         self.protocol: IProtocol | None = None
         self.connected = True
         self.disconnecting = False
@@ -112,16 +123,17 @@ class StreamTransport:
     # -- ITransport ------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Queue ``data``; nothing happens after the writing side was ended."""
-        if self.write_ended or self.disconnecting or self._lost is not None or not data:
+        """Queue ``data``; nothing happens after the writing side was ended. ``TypeError`` for what is not bytes."""
+        if data.__class__ is not bytes:
+            data = _as_bytes(data)
+        if self.write_ended or not data:
             return
         stream = self._stream
         stream.send(data)
         self.bytes_sent += len(data)
-        if stream.queued > limits.STREAM_SEND_BYTES and self._producer is not None and not self._producer_paused:
-            self._producer_paused = True
-            if self._streaming:
-                self._producer.pauseProducing()
+        producer = self._producer
+        if producer is not None and (producer.pulls or stream.queued > limits.STREAM_SEND_BYTES):
+            producer.wrote(stream.queued)
         self._carrier.flush_soon()
 
     def writeSequence(self, data: Any) -> None:
@@ -129,31 +141,32 @@ class StreamTransport:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Send what is queued (a registered producer ends first), then FIN.
+        """Read no more; send what is queued (a registered producer ends first), then FIN.
 
-        Later data of the peer's is answered by RST.
+        Later data of the peer's is answered by RST. Harmless when repeated.
         """
         if self.disconnecting or not self.connected:
             return
         self.disconnecting = True
-        if self._producer is None:
-            self._finish()
+        self._stop_reading()
+        if self._lost is not None:
+            self._carrier.call_soon(self._tell_lost)
+        elif self._producer is None:
+            self._end_writing()
 
     def loseWriteConnection(self) -> None:
-        """Send what is queued, then FIN; reading goes on."""
-        if self.write_ended or self.disconnecting or not self.connected:
-            return
-        self.write_ended = True
-        self._stream.end()
-        self._carrier.flush_soon()
+        """Send what is queued (a registered producer ends first), then FIN; reading goes on."""
+        self._half_closing = True
+        if self._producer is None:
+            self._end_writing()
 
     def abortConnection(self) -> None:
         """RST at once: what is queued in either direction is dropped."""
-        self._abort(after_data=False)
+        self._abort(Failure(error.ConnectionAborted()), after_data=False)
 
     def reset_after_data(self) -> None:
         """RST once everything queued has been sent: how a reset that came from a socket is passed on, in order."""
-        self._abort(after_data=True)
+        self._abort(Failure(error.ConnectionAborted()), after_data=True)
 
     def getPeer(self) -> StreamAddress:
         """The carrier's other end and the stream."""
@@ -168,24 +181,22 @@ class StreamTransport:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let ``producer`` write here; it is paused while more than ``limits.STREAM_SEND_BYTES`` are queued."""
         if self._producer is not None:
-            raise RuntimeError(f"cannot register {producer!r}: {self._producer!r} was never unregistered")
-        if not self.connected or self._lost is not None:
+            raise RuntimeError(f"cannot register {producer!r}: another producer was never unregistered")
+        if self.write_ended or not self.connected:
             producer.stopProducing()
             return
-        self._producer = producer
-        self._streaming = streaming
-        self._producer_paused = False
-        if not streaming:
-            self._pull(producer)
-        elif self._stream.queued > limits.STREAM_SEND_BYTES:
-            self._producer_paused = True
-            cast(IPushProducer, producer).pauseProducing()
+        self._producer = RegisteredProducer(
+            producer, pulls=not streaming, call_soon=self._carrier.call_soon, broken=self.broken
+        )
+        self._producer.start(self._stream.queued)
 
     def unregisterProducer(self) -> None:
         """The producer has written all it had."""
-        self._producer = None
-        if self.disconnecting and self.connected and not self.write_ended:
-            self._finish()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.release()
+        if self.disconnecting or self._half_closing:
+            self._end_writing()
 
     # -- IPushProducer: the protocol's brake on what it is given ------------------------------------------------------
 
@@ -194,16 +205,34 @@ class StreamTransport:
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Deliver what waits, then what comes."""
+        """Deliver what waits, from the reactor's next turn on, then what comes."""
         self._paused = False
-        if self._unread or self._eof or self._lost is not None:
-            self._deliver()
+        if self._waits:
+            self._carrier.call_soon(self._deliver)
 
     def stopProducing(self) -> None:
         """The consumer of our data is gone."""
         self.loseConnection()
 
-    # -- the carrier's side ----------------------------------------------------------------------------------------
+    # -- for a relay -----------------------------------------------------------------------------------------------
+
+    def resume_at_once(self) -> None:
+        """:meth:`resumeProducing` for a caller that may be called back before this returns."""
+        self._paused = False
+        if self._waits:
+            self._deliver()
+
+    def put_back(self, data: bytes, *, ended: bool = False) -> None:
+        """Deliver ``data``, which was delivered before, to whoever the protocol is now, ahead of anything else.
+
+        ``ended``: so was the peer's FIN.
+        """
+        if self._deaf:
+            return
+        self._early += data
+        if ended:
+            self._eof_told = False
+        self._deliver()
 
     @property
     def paused(self) -> bool:
@@ -213,7 +242,7 @@ class StreamTransport:
     @property
     def write_paused(self) -> bool:
         """Whether the producer of what we send has been stopped."""
-        return self._producer_paused
+        return self._producer is not None and self._producer.paused
 
     @property
     def reset_waiting(self) -> bool:
@@ -221,32 +250,34 @@ class StreamTransport:
         return self._lost is not None and self.connected
 
     @property
+    def queued(self) -> int:
+        """Bytes written that have not left."""
+        return self._stream.queued
+
+    @property
     def unread(self) -> int:
         """Bytes received that the protocol has not taken."""
-        return sum(map(len, self._unread))
+        return len(self._early) + sum(map(len, self._unread))
 
     @property
     def number(self) -> int:
         """The stream's id in its session."""
         return self._stream.id
 
+    # -- the carrier's side ----------------------------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
         """A piece of the peer's data."""
+        if self._deaf:
+            # of the same read as what the protocol ended itself for
+            return
         self.bytes_received += len(data)
-        if self._paused or self._unread or self._delivering:
+        if self._paused or self._unread or self._early or self._delivering:
             self._unread.append(data)
             return
-        self._hand_over(data)
-
-    def put_back(self, data: bytes) -> None:
-        """Deliver ``data``, whose credit has already been given back, to whoever the protocol is now, before anything
-        else.
-        """
-        if self._paused or self._delivering:
-            self._unread.appendleft(data)
-            self.bytes_received += len(data)
-        elif data:
-            cast(IProtocol, self.protocol).dataReceived(data)
+        self._hand_over(data, len(data))
+        if self._early or self._lost is not None:
+            self._deliver()
 
     def ended(self) -> None:
         """The peer's FIN."""
@@ -263,93 +294,125 @@ class StreamTransport:
 
     def cut(self, why: str) -> None:
         """Our side of the session has reset the stream: what is unread is dropped."""
-        self._drop_unread()
+        self._stop_reading()
         self._lose(Failure(error.ConnectionLost(why)))
 
     def carrier_lost(self, why: str) -> None:
         """The carrier is gone. Where the peer's FIN had come, everything before it is still delivered."""
         if not self._eof:
-            self._drop_unread()
+            self._stop_reading()
         self._lose(Failure(CarrierLost(why)))
 
     def drained(self) -> None:
         """The send queue has room again."""
-        if self._producer_paused and self._producer is not None:
-            self._producer_paused = False
-            if self._streaming:
-                self._producer.resumeProducing()
-            else:
-                self._pull(self._producer)
+        if self._producer is not None:
+            self._producer.drained()
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    def broken(self, failure: Failure) -> None:
+        """The protocol has raised: a stray exception ends its own stream only (attacks.md, row J3)."""
+        _log.failure("the protocol of a stream raised", failure)
+        self._abort(failure, after_data=False)
 
-    def _hand_over(self, data: bytes) -> None:
-        cast(IProtocol, self.protocol).dataReceived(data)
-        self._stream.consumed(len(data), self._carrier.seconds())
+    # -- delivering ------------------------------------------------------------------------------------------------
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._unread or self._early or self._eof or self._lost is not None)
+
+    def _hand_over(self, data: bytes, credit: int) -> None:
+        self._delivering = True
+        try:
+            cast(IProtocol, self.protocol).dataReceived(data)
+        except Exception:
+            self.broken(Failure())
+        self._delivering = False
+        if credit:
+            self._stream.consumed(credit, self._carrier.seconds())
 
     def _deliver(self) -> None:
         if self._delivering:
             return
+        while not self._paused and (self._early or self._unread):
+            if self._early:
+                early, self._early = self._early, b""
+                self._hand_over(early, 0)
+            else:
+                data = self._unread.popleft()
+                self._hand_over(data, len(data))
+        self._carrier.flush_soon()
+        if self._paused:
+            return
+        if self._eof and not self._eof_told and not self._deaf:
+            self._tell_ended()
+        if self._lost is not None:
+            self._tell_lost()
+
+    def _tell_ended(self) -> None:
+        self._eof_told = True
+        half_closeable = IHalfCloseableProtocol(self.protocol, None)
+        if half_closeable is None:
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                producer.stop()
+            self.loseConnection()
+            return
         self._delivering = True
         try:
-            while self._unread and not self._paused:
-                self._hand_over(self._unread.popleft())
-        finally:
-            self._delivering = False
-        self._carrier.flush_soon()
-        if self._unread or self._paused or not self.connected:
-            return
-        if self._eof and not self._eof_told:
-            self._eof_told = True
-            half_closeable = IHalfCloseableProtocol(self.protocol, None)
-            if half_closeable is not None:
-                half_closeable.readConnectionLost()
-            else:
-                self.loseConnection()
-        if self._lost is not None and self.connected:
-            self._tell_lost(self._lost)
+            half_closeable.readConnectionLost()
+        except Exception:
+            self.broken(Failure())
+        self._delivering = False
 
-    def _lose(self, reason: Failure) -> None:
-        if self._lost is None and self.connected:
-            self._lost = reason
-            self._deliver()
+    # -- ends ------------------------------------------------------------------------------------------------------
 
-    def _drop_unread(self) -> None:
+    def _stop_reading(self) -> None:
+        self._deaf = True
         self._unread.clear()
+        self._early = b""
         self._paused = False
         self._stream.stop_receiving()
 
-    def _finish(self) -> None:
-        self.write_ended = True
-        self._drop_unread()
-        self._stream.end()
-        self._carrier.flush_soon()
+    def _end_writing(self) -> None:
+        if not self.write_ended:
+            self.write_ended = True
+            self._stream.end()
+            self._carrier.flush_soon()
 
-    def _abort(self, *, after_data: bool) -> None:
-        if not self.connected or self._lost is not None:
+    def _lose(self, reason: Failure) -> None:
+        if self._lost is None:
+            self._lost = reason
+            self.write_ended = True
+            self._deliver()
+
+    def _abort(self, reason: Failure, *, after_data: bool) -> None:
+        if self._aborted or not self.connected:
             return
-        self._drop_unread()
-        self._lost = Failure(error.ConnectionAborted())
+        self._aborted = True
+        self._lost = reason
+        self.write_ended = True
+        self._stop_reading()
         self._stream.reset(after_data=after_data)
         self._carrier.flush_soon()
-        self._carrier.call_soon(self._tell_lost, self._lost)
+        self._carrier.call_soon(self._tell_lost)
 
-    def _tell_lost(self, reason: Failure) -> None:
+    def _tell_lost(self) -> None:
         if not self.connected:
             return
         self.connected = False
         self.disconnecting = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.stopProducing()
-        self._carrier.stream_finished(self)
-        cast(IProtocol, self.protocol).connectionLost(reason)
+            producer.stop()
+        if self.protocol is None:
+            return
+        try:
+            self.protocol.connectionLost(cast(Failure, self._lost))
+        except Exception:
+            _log.failure("the protocol of a stream raised when it was told that it is lost", Failure())
 
-    def _pull(self, producer: IPullProducer) -> None:
-        if producer is not self._producer or not self.connected:
-            return
-        if self._stream.queued > limits.STREAM_SEND_BYTES:
-            self._producer_paused = True
-            return
-        producer.resumeProducing()
-        self._carrier.call_soon(self._pull, producer)
+
+def _as_bytes(data: object) -> bytes:
+    """A copy of what may change later; text is a mistake of the caller's and must not reach the carrier."""
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise TypeError(f"a stream carries bytes, not {type(data).__name__}")

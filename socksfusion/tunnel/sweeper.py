@@ -54,7 +54,9 @@ class Sweeper(Service):
 
     def _silent(self, relay: "Relay", now: float) -> bool:
         stream = relay.stream
-        if not (relay.half_closed or stream.reset_waiting or (stream.write_paused and _was_reset(relay))):
+        # a reader may pause for hours: whoever has something to say to it is not silent
+        half_closed = relay.half_closed and not (stream.paused or stream.write_paused)
+        if not (half_closed or stream.reset_waiting or (stream.write_paused and _was_reset(relay))):
             relay.watched = None
             return False
         moved = stream.bytes_received + stream.bytes_sent - stream.unread
@@ -65,9 +67,12 @@ class Sweeper(Service):
 
 
 def _was_reset(relay: "Relay") -> bool:
-    """Whether the kernel knows of an error or hang-up on a socket that nobody reads."""
+    """Whether the kernel knows of an error on a socket that nobody reads.
+
+    POLLHUP tells nothing: it comes with FIN both ways too, when there may be much to read.
+    """
     if not relay.tcp.connected:
         return False
     poll = select.poll()
     poll.register(relay.tcp.fileno(), 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    return any(events & select.POLLERR for _, events in poll.poll(0))

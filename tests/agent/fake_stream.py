@@ -26,8 +26,11 @@ class FakeStream(StringTransport):
     def reset_after_data(self) -> None:
         self.reset_in_order = True
 
-    def put_back(self, data: bytes) -> None:
-        self.protocol.dataReceived(data)
+    def put_back(self, data: bytes, *, ended: bool = False) -> None:
+        if data:
+            self.protocol.dataReceived(data)
+        if ended:
+            self.protocol.readConnectionLost()
 
     def sent(self) -> bytes:
         return bytes(self.value())  # type: ignore[no-untyped-call]
