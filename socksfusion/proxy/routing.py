@@ -6,6 +6,7 @@ not look like a closed port.
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -59,36 +60,37 @@ class Router:
         """
         request = ConnectRequest(host=host, port=port, timeout=self._connect_seconds)
         opening = Opening(self._clock, request, self._outer_seconds)
-        chosen, why_not = self._choose(agent)
-        if chosen is None:
-            self._not_tested(opening, client, why_not)
+        chosen = self._choose(agent)
+        if isinstance(chosen, _WhyNot):
+            self._not_tested(opening, client, chosen)
         else:
             self._start(opening, chosen, client)
         return opening.result
 
-    def _choose(self, agent: str | None) -> tuple[str | None, str]:
+    def _choose(self, agent: str | None) -> "str | _WhyNot":
         agents = self._snapshot().agents
         if agent is not None:
             record = agents.get(agent)
             if record is None or record.revoked:
-                return None, f"agent {agent} is not registered"
-            return agent, ""
+                return _WhyNot("unregistered", f"agent {agent} is not registered")
+            return agent
         registered = [name for name, record in agents.items() if not record.revoked]
-        if len(registered) == 1:
-            return self._unless_another_was_scanned(registered[0])
         if not registered:
-            return None, "no agent is registered; add one by: socksfusion agent add NAME"
-        return None, (
-            f"{len(registered)} agents are registered and this port is nobody's own; "
-            "give each agent a port by: socksfusion agent port NAME PORT"
-        )
-
-    def _unless_another_was_scanned(self, agent: str) -> tuple[str | None, str]:
-        # whoever began a scan on the shared port may go on after its agent was revoked, and must not reach this one
-        others = [scan.agent for scan in self._scans.all() if scan.agent != agent]
+            return _WhyNot("unregistered", "no agent is registered; add one by: socksfusion agent add NAME")
+        if len(registered) > 1:
+            return _WhyNot(
+                "ambiguous",
+                f"{len(registered)} agents are registered and this port is nobody's own; "
+                "give each agent a port by: socksfusion agent port NAME PORT",
+            )
+        # whoever began a scan on the shared port may go on after its agent was revoked, and must not reach another
+        others = [scan.agent for scan in self._scans.all() if scan.agent != registered[0]]
         if others:
-            return None, f"the scan of agent {others[0]}, which is revoked, is not over; agent {agent} is another"
-        return agent, ""
+            return _WhyNot(
+                "revoked-scan",
+                f"the scan of agent {others[0]}, which is revoked, is not over; agent {registered[0]} is another",
+            )
+        return registered[0]
 
     def _start(self, opening: Opening, agent: str, client: str) -> None:
         visit = self._connected.get(agent)
@@ -116,16 +118,17 @@ class Router:
         """Hold the opening until ``agent`` arrives, if a scan of it runs."""
         opening.expect_nothing()
         if self._scans.of(agent) is None or self._hold_seconds <= 0:
-            self._not_tested(opening, client, f"agent {agent} is not connected")
+            self._not_tested(opening, client, _WhyNot("away", f"agent {agent} is not connected"))
             return
         held = self._held.setdefault(agent, {})
         if len(held) >= limits.HELD_OPENS:
-            self._not_tested(opening, client, f"{len(held)} opens wait for agent {agent} already")
+            self._not_tested(opening, client, _WhyNot("crowded", f"{len(held)} opens wait for agent {agent} already"))
             return
 
         def too_long() -> None:
             held.pop(opening, None)
-            self._not_tested(opening, client, f"agent {agent} did not come back within {self._hold_seconds:g} s")
+            why = f"agent {agent} did not come back within {self._hold_seconds:g} s"
+            self._not_tested(opening, client, _WhyNot("away", why))
 
         limit = self._clock.callLater(self._hold_seconds, too_long)
         held[opening] = (limit, client)
@@ -144,9 +147,16 @@ class Router:
                 limit.cancel()
                 self._start(opening, visit.agent, client)
 
-    def _not_tested(self, opening: Opening, client: str, why: str) -> None:
+    def _not_tested(self, opening: Opening, client: str, why: "_WhyNot") -> None:
         if opening.done:
             return
         target = f"{opening.request.host}:{opening.request.port}"
-        self._refusals.refuse("not-tested", client, f"{target} was not tried: {why}")
-        opening.finish(Opened(Reply.GENERAL_FAILURE, detail=why))
+        self._refusals.refuse(f"not-tested-{why.rule}", client, f"{target} was not tried: {why.text}")
+        opening.finish(Opened(Reply.GENERAL_FAILURE, detail=why.text))
+
+
+class _WhyNot(NamedTuple):
+    """Each cause is a rule of its own: one must not hide another in the log."""
+
+    rule: str
+    text: str
