@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from typing import Self
 
 PATIENCE_SECONDS = 30.0
 
@@ -23,7 +24,7 @@ class Target:
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> "Target":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

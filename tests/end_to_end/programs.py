@@ -108,8 +108,12 @@ class Program:
         return self._memory("VmRSS:")
 
     def peak_rss_bytes(self) -> int:
-        """The most resident memory since it was started."""
+        """The most resident memory since it was started, or since ``forget_peak_rss``."""
         return self._memory("VmHWM:")
+
+    def forget_peak_rss(self) -> None:
+        """Begin anew with the resident memory of now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
