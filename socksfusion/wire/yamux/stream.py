@@ -121,7 +121,7 @@ class Stream:
         if not after_data:
             self.session.reset_stream(self)
             return
-        self._step_receiving(ReceivingInput.STOP)
+        self.step_receiving(ReceivingInput.STOP)
         effect, self.sending = SENDING[self.sending, SendingInput.RESET_AFTER_DATA]
         if effect is Effect.RST:
             self._ordered_reset()
@@ -154,7 +154,7 @@ class Stream:
         While our own direction is still sending it is skipped; once that has ended, data is answered by RST.
         """
         self._drop_unread()
-        self._step_receiving(ReceivingInput.STOP)
+        self.step_receiving(ReceivingInput.STOP)
 
     # -- the peer, by way of the session ------------------------------------------------------------------------------
 
@@ -171,7 +171,12 @@ class Stream:
         line = RECEIVING.get((self.receiving, happened))
         if line is None:
             return None
-        effect, self.receiving = line
+        effect, state = line
+        if state is not self.receiving:
+            self.receiving = state
+            if not self.flags:
+                # there was a window update to send, perhaps: no credit goes back any more
+                self.session.outbox.control.pop(self, None)
         return effect
 
     def grant(self, delta: int) -> None:
@@ -189,7 +194,7 @@ class Stream:
     def shut(self) -> None:
         """End both directions without a word to the peer."""
         _, self.sending = SENDING[self.sending, SendingInput.RESET]
-        self._step_receiving(ReceivingInput.RESET)
+        self.step_receiving(ReceivingInput.RESET)
         self._chunks.clear()
         self.queued = 0
         self.flags = 0
@@ -262,9 +267,6 @@ class Stream:
     def _ordered_reset(self) -> None:
         self.session.reset_stream(self)
         self.session.ended.append(self)
-
-    def _step_receiving(self, happened: ReceivingInput) -> None:
-        _, self.receiving = RECEIVING[self.receiving, happened]
 
     def _drop_unread(self) -> None:
         if self.unread:

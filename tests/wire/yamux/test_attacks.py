@@ -97,7 +97,7 @@ def test_b3_one_control_frame_a_stream_waits_whatever_happens() -> None:
 
 
 def test_b3_tiny_buffers_with_200_streams_both_ways_do_not_stall() -> None:
-    pair = Pair(frame_bytes=512)
+    pair = Pair(frame_bytes=4096)
     streams = [pair.open() for _ in range(200)]
     size = WINDOW + 1000
     for ours, theirs in streams:
@@ -259,6 +259,19 @@ def test_b6_among_equals_the_longest_unread_is_reset() -> None:
     session.receive_data(data(3, bytes(90_000)), 2.0)
     streams[0].consumed(1, 3.0)
     events = session.receive_data(data(5, bytes(90_000)), 4.0)
+    assert events[1].stream is streams[1]
+
+
+def test_b6_a_stream_that_was_read_to_its_end_counts_from_its_next_byte() -> None:
+    budget = ProcessBudget(unread=250_000)
+    session = acceptor(budget=budget)
+    streams = [accept(session, stream_id) for stream_id in (1, 3, 5)]
+    session.receive_data(data(1, bytes(10)) + data(3, bytes(10)), 1.0)
+    streams[0].consumed(10, 2.0)
+    streams[1].consumed(10, 2.5)
+    session.receive_data(data(3, bytes(90_000)), 3.0)
+    session.receive_data(data(1, bytes(90_000)), 4.0)
+    events = session.receive_data(data(5, bytes(90_000)), 5.0)
     assert events[1].stream is streams[1]
 
 
@@ -493,6 +506,12 @@ def test_b10_data_for_a_stream_that_ended_cleanly_is_a_fault_and_bounded() -> No
     sent(session)
     assert session.receive_data(data(1, b"x") * limits.FAULTS_PER_SPAN, NOW) == []
     assert_fails(session, data(1, b"x"), errors.FaultFlood)
+    session = acceptor()
+    stream = accept(session)
+    stream.end()
+    session.receive_data(update(1, 0, FIN), NOW)
+    sent(session)
+    assert_fails(session, raw(0, 0, 0, 1, limits.STREAM_WINDOW_BYTES + 1), errors.WindowExceeded)
 
 
 # -- B11, B12: ends ---------------------------------------------------------------------------------------------------

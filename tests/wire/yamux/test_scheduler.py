@@ -53,11 +53,12 @@ def test_streams_take_turns() -> None:
 def test_a_stream_that_becomes_ready_waits_behind_one_frame() -> None:
     session = acceptor()
     bulk = [accept(session, stream_id) for stream_id in range(1, 101, 2)]
+    idle = accept(session, 201)
     for stream in bulk:
         stream.send(bytes(WINDOW))
     for _ in range(120):
         next_frame(session)
-    accept(session, 201).send(b"key stroke")
+    idle.send(b"key stroke")
     assert next_frame(session) == (0, 0, 201, b"key stroke")
 
 

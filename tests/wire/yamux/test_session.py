@@ -166,6 +166,17 @@ def test_no_update_after_the_peers_fin() -> None:
     assert sent(session) == []
 
 
+def test_an_update_that_waits_is_not_sent_when_the_fin_comes_first() -> None:
+    session = acceptor()
+    stream = accept(session)
+    session.receive_data(data(1, bytes(WINDOW)), NOW)
+    stream.consumed(WINDOW, NOW)
+    session.receive_data(update(1, 0, FIN), NOW)
+    assert sent(session) == []
+    stream.end()
+    assert sent(session) == [(1, FIN, 1, 0)]
+
+
 # -- ends -------------------------------------------------------------------------------------------------------------
 
 

@@ -77,7 +77,10 @@ class TwoSessions(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), limit=st.integers(1, 300_000))
     def write(self, which: int, limit: int) -> None:
-        carried = b"".join(self.sides[which].session.data_to_send(limit))
+        session = self.sides[which].session
+        wanted = session.wants_to_send
+        carried = b"".join(session.data_to_send(limit))
+        assert bool(carried) == wanted
         if carried:
             self.wires[which].append(carried)
 
@@ -120,7 +123,7 @@ class TwoSessions(RuleBasedStateMachine):
                 self.write(which, 300_000)
                 while self.wires[which]:
                     self.deliver(which, 300_000, 0.0)
-                for stream in self.ends[which].values():
+                for stream in self.ends[1 - which].values():
                     stream.consumed(stream.unread, self.now)
         self.nothing_fails_and_windows_hold()
         assert set(self.sides[0].session.streams) == set(self.sides[1].session.streams)

@@ -4,7 +4,7 @@ import pytest
 
 from socksfusion.limits import INITIAL_WINDOW_BYTES, KIB, MIB, STREAM_WINDOW_BYTES
 from socksfusion.wire.yamux import ProcessBudget
-from socksfusion.wire.yamux.windows import GrowthBudget
+from socksfusion.wire.yamux.windows import GrowthBudget, ReceiveWindow
 from tests.wire.yamux.frames import ACK, SYN, WINDOW, data, ping, update
 from tests.wire.yamux.link import Link
 from tests.wire.yamux.sides import acceptor, sent
@@ -42,6 +42,15 @@ def test_the_window_of_a_slow_reader_does_not_grow(burst: int) -> None:
     link.run(2.0)
     assert link.read > 1e6
     assert link.server.streams[1].window.size == INITIAL_WINDOW_BYTES
+
+
+def test_a_window_half_full_of_unread_bytes_does_not_grow() -> None:
+    for unread, size in ((WINDOW // 2, 2 * WINDOW), (WINDOW // 2 + 1, WINDOW)):
+        window = ReceiveWindow(GrowthBudget(WINDOW), 2 * WINDOW)
+        window.judge(1.0, unread, 0.1)
+        window.consume(WINDOW // 2)
+        window.judge(1.1, unread, 0.1)
+        assert window.size == size
 
 
 def test_nothing_grows_before_a_round_trip_is_known() -> None:
