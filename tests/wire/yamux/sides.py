@@ -10,6 +10,7 @@ from socksfusion.wire.yamux import (
     SessionFailed,
     Stream,
     StreamOpened,
+    errors,
 )
 from tests.wire.yamux import frames
 
@@ -50,6 +51,14 @@ def failure(events: Iterable[Event]) -> SessionFailed:
     last = list(events)[-1]
     assert isinstance(last, SessionFailed), last
     return last
+
+
+def assert_fails(session: Session, bad: bytes, error: type[errors.ProtocolError], now: float = 1.0) -> None:
+    """The bytes end the session with go-away 1 and no stream is kept."""
+    assert isinstance(failure(session.receive_data(bad, now)).error, error)
+    assert frames.parse(b"".join(session.data_to_send(1 << 20))) == [(3, 0, 0, 1)]
+    assert session.streams == {}
+    assert session.receive_data(bad, now) == []
 
 
 class Side:
