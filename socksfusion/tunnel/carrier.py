@@ -322,6 +322,7 @@ class Carrier(Protocol):
     # -- events of the session -------------------------------------------------------------------------------------
 
     def _new_stream(self) -> StreamTransport:
+        self.flush_soon()
         return StreamTransport(self.session.open_stream(self.seconds()), self, self.peer)
 
     def _stream_opened(self, event: events.StreamOpened) -> None:

@@ -35,7 +35,7 @@ def suspended_seconds() -> float:
 class _Watch:
     carrier: Carrier
     beat: Callable[[], None] | None
-    received_before: float
+    pinged_at: float
     missed: int = 0
     standing: bool = field(default=True)
 
@@ -86,7 +86,8 @@ class Liveness(Service):
 
     def watch(self, carrier: Carrier, beat: Callable[[], None] | None = None) -> None:
         """Look after ``carrier`` until :meth:`forget`; ``beat`` is called every ``heartbeat_seconds``."""
-        watch = self._watches[carrier] = _Watch(carrier, beat, carrier.last_received)
+        self.forget(carrier)
+        watch = self._watches[carrier] = _Watch(carrier, beat, self._clock.seconds())
         carrier.ping()
         self._later(self._ping_seconds, self._ping, watch)
         if beat is not None:
@@ -108,14 +109,14 @@ class Liveness(Service):
         if not watch.standing:
             return
         carrier = watch.carrier
-        if carrier.last_received > watch.received_before:
+        if carrier.last_received >= watch.pinged_at:
             watch.missed = 0
         else:
             watch.missed += 1
-        watch.received_before = carrier.last_received
         if watch.missed >= self._pings_missed:
             carrier.abort(f"no answer to {watch.missed} pings")
             return
+        watch.pinged_at = self._clock.seconds()
         carrier.ping()
         self._later(self._ping_seconds, self._ping, watch)
 

@@ -56,7 +56,7 @@ class TLSMachine:
     def receive_data(self, data: bytes) -> list[bytes]:
         """Plaintext pieces (at most 16 KiB each, one a record) that ``data`` completes."""
         pieces: list[bytes] = []
-        if self.failure is not None:
+        if self.failure is not None or not data:
             return pieces
         connection = self._connection
         connection.bio_write(data)

@@ -113,9 +113,10 @@ class End:
         """Bytes that the peer's reader has not got."""
         return len(self._out) + len(self.peer._inbox)
 
-    def reset(self) -> None:
-        """The other side's machine says RST."""
-        self._rst = True
+    @property
+    def was_reset(self) -> bool:
+        """Whether RST has come; who doesn't read and has nothing to write does not notice."""
+        return self._rst
 
     def move(self, limit: int) -> bool:
         """What the reactor would do next for this end; tells whether there was anything."""
@@ -142,8 +143,7 @@ class End:
 
     def _send(self, limit: int) -> bool:
         if not self.peer.connected and self._out:
-            self._rst = True
-            self._out.clear()
+            self.lose(Failure(error.ConnectionLost()))
             return True
         if self.stalled:
             return False

@@ -28,7 +28,12 @@ class Transport:
     def __init__(self, near: socket.socket, far: socket.socket) -> None:
         self.connected = True
         self.fileno = near.fileno
-        self._far = far
+        self._near, self._far = near, far
+
+    def ends_both_ways(self) -> None:
+        self._near.shutdown(socket.SHUT_WR)
+        self._far.sendall(b"to be read")
+        self._far.close()
 
     def is_reset(self) -> None:
         self._far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -103,3 +108,22 @@ def test_half_closed_and_silent_is_given_up_in_time(clock: Clock, transport: Tra
     assert not relay.aborted
     pump(clock, 60)
     assert relay.aborted
+
+
+@pytest.mark.parametrize("who", ["paused", "write_paused"])
+def test_half_closed_with_a_slow_reader_is_not_silent(clock: Clock, transport: Transport, who: str) -> None:
+    """Row B8: a reader may pause for hours."""
+    relay = relay_of(transport, **{who: True})
+    relay.half_closed = True
+    swept(clock, relay)
+    pump(clock, 3600)
+    assert not relay.aborted
+
+
+def test_an_end_both_ways_is_no_reset(clock: Clock, transport: Transport) -> None:
+    """The kernel calls it a hang-up, while there may be much to read."""
+    transport.ends_both_ways()
+    relay = relay_of(transport, write_paused=True)
+    swept(clock, relay)
+    pump(clock, 200)
+    assert not relay.aborted
