@@ -23,8 +23,8 @@ Not wrapped in a function: txaio takes the name from its caller's frame.
 def printable(text: str | bytes, limit: int = limits.LOGGED_TEXT_CHARACTERS) -> str:
     r"""``text`` for a log line or terminal: bytes outside 0x20-0x7e as ``\xNN``, at most ``limit`` characters.
 
-    A ``str`` is taken as UTF-8. A backslash becomes ``\\``, so that the result can't be mistaken. What is over the limit
-    is cut and ends in ``...``.
+    A ``str`` is taken as UTF-8. A backslash becomes ``\\``, so that the result can't be mistaken. What is over the
+    limit is cut and ends in ``...``.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     shown = "".join(

@@ -52,6 +52,10 @@ class Book(Service):
 
     # -- agents ----------------------------------------------------------------------------------------------------
 
+    def look(self) -> Deferred[Any]:
+        """Read the registry anew; when it fires the snapshot shows all changes up to now."""
+        return self._watch.run(lambda: None)
+
     def activate(self, digest: bytes) -> Deferred[Any]:
         """Make a pending key the active one; when it fires this is committed and the snapshot shows it."""
         return self._watch.run(self._watch.registry.activate, digest)

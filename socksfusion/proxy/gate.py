@@ -30,6 +30,9 @@ class GateBook(Protocol):
     def snapshot(self) -> Snapshot:
         """The registry as last seen."""
 
+    def look(self) -> "Deferred[Any]":
+        """Read the registry anew; when it fires the snapshot shows all changes up to now."""
+
     def activate(self, digest: bytes) -> "Deferred[Any]":
         """Make a pending key the active one and retire the agent's older keys; when it fires the snapshot shows it."""
 
@@ -87,9 +90,15 @@ class AgentGate:
             self._refuse(visit, "version")
             return
         reason = self._standing(visit)
+        if reason == "unknown" and not visit.looked_up:
+            # it may be younger than the last look: whoever is refused as unknown stays away for minutes
+            visit.looked_up = True
+            self._book.look().addBoth(lambda _: self.judge(visit))
+            return
         if reason is not None:
             self._refuse(visit, reason)
             return
+        visit.agent = self.snapshot.keys[visit.digest].agent
         rival = self._connected.get(visit.agent)
         if rival is not None and rival.digest == visit.digest:
             self._meet(visit, rival)
@@ -158,7 +167,7 @@ class AgentGate:
 
     def _activated(self, _result: object, visit: Visit) -> None:
         rival = self._connected.get(visit.agent)
-        if rival is not None and rival is not visit:
+        if rival is not None and rival.digest != visit.digest:
             self._dismiss(rival, "replaced")
         if not visit.over:
             self.judge(visit)

@@ -43,7 +43,8 @@ class Visit:
     """The Proxy's side of one carrier (a ``CarrierOwner``).
 
     ``digest`` is the SHA-256 of the Agent's public key, ``agent`` the name that the registry has for it (empty until
-    known), ``hello`` what the Agent told of itself, ``since`` when it was welcomed (seconds on the reactor's clock).
+    known), ``hello`` what the Agent told of itself, ``since`` when it was welcomed (seconds on the reactor's clock),
+    ``looked_up`` whether the registry was read anew for it.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -54,13 +55,19 @@ class Visit:
         self.agent = ""
         self.hello: Hello | None = None
         self.since: float | None = None
-        self.over = False
+        self.looked_up = False
         self.refused = False
+        self._over = False
 
     @property
     def peer(self) -> str:
         """``address:port`` of the Agent, for logs."""
         return self.carrier.peer if self.carrier is not None else "unknown"
+
+    @property
+    def over(self) -> bool:
+        """Whether it was refused, or its carrier is ending or gone."""
+        return self._over or (self.carrier is not None and self.carrier.closing)
 
     @property
     def serving(self) -> bool:
@@ -91,7 +98,7 @@ class Visit:
 
     def lost(self, carrier: Carrier, why: str) -> None:
         """The carrier is gone."""
-        self.over = True
+        self._over = True
         self.carrier = carrier
         self._gate.gone(self, why)
 
@@ -108,7 +115,7 @@ class Visit:
         """Tell it why not, cut its streams and end the session."""
         if self.carrier is None or self.over:
             return
-        self.over = self.refused = True
+        self._over = self.refused = True
         self.control.send(Refused(reason=reason, detail=REFUSAL_TEXTS[reason]))
         self.carrier.refuse(f"refused: {REFUSAL_TEXTS[reason]}", keep=self.control.transport)
 
