@@ -82,7 +82,8 @@ class Installed:
         (site,) = folder.glob("lib/python*/site-packages")
         # a plain line: what the project's own editable install put beside them is not followed
         (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-        pip(["--python", str(self.bin / "python"), "install", "--no-deps", *arguments])
+        # the tests' environment may have the same version
+        pip(["--python", str(self.bin / "python"), "install", "--no-deps", "--ignore-installed", *arguments])
 
     def run(self, *arguments: str) -> str:
         """Standard output of a program of the environment, started far from the project."""
