@@ -33,7 +33,7 @@ class Opening(Protocol):
     """Asks an Agent for one connection; ``result`` fires once, with an :class:`Opened`.
 
     Between :meth:`expect_answer` and the reply there may be ``outer_seconds``. Cancelling ``result`` resets the stream,
-    which cancels the Agent's dial, and calls ``withdrawn``.
+    which cancels the Agent's dial; before there is one it calls ``withdrawn``, which whoever keeps it waiting has set.
     """
 
     transport: StreamTransport
@@ -112,15 +112,17 @@ class Opening(Protocol):
 
     def _too_late(self) -> None:
         self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent gave no answer within {self._outer_seconds:g} s"))
-        if self.transport is not None:
-            self.transport.abortConnection()
+        self._leave()
 
     def _cancelled(self, _result: Deferred[Opened]) -> None:
         self._done = True
         self._stop_limit()
+        self._leave()
+
+    def _leave(self) -> None:
         if self.transport is not None:
             self.transport.abortConnection()
-        if self.withdrawn is not None:
+        elif self.withdrawn is not None:
             self.withdrawn()
 
     def _stop_limit(self) -> None:

@@ -99,7 +99,9 @@ class Router:
             return
         self._scans.touch(agent)
         opening.expect_answer()
-        visit.carrier.open_stream(partial(self._stream_opened, opening, visit, client))
+        opened = partial(self._stream_opened, opening, visit, client)
+        opening.withdrawn = partial(visit.carrier.withdraw, opened)
+        visit.carrier.open_stream(opened)
 
     def _stream_opened(self, opening: Opening, visit: Visit, client: str, transport: StreamTransport | None) -> None:
         if opening.done:

@@ -28,7 +28,10 @@ def agent(name: str, *, revoked: bool = False, port: int | None = None) -> Agent
 
 
 class FakeBook:
-    """The registry in memory. ``waits`` keeps activations back until ``go_on``; ``late`` is what the next look finds."""
+    """The registry in memory.
+
+    ``waits`` keeps activations back until ``go_on``; ``late`` is what the next look finds.
+    """
 
     def __init__(self) -> None:
         self.snapshot = Snapshot({}, {}, {})
@@ -235,9 +238,8 @@ class Gatehouse:
     def serving(self) -> Visitor | None:
         """The visitor that serves as agent acme."""
         visit = self.connected.get("acme")
-        return next(
-            (visitor for visitor in self.visitors if visit and visitor.proxy_end.protocol is visit.carrier), None
-        )
+        carrier = visit.carrier if visit is not None else None
+        return next((visitor for visitor in self.visitors if carrier and visitor.proxy_end.protocol is carrier), None)
 
 
 def digest(key: int = 0, number: int = 0) -> bytes:
