@@ -47,7 +47,7 @@ class Results:
         share = sum(self.foreign) / max(1, len(self.foreign))
         if share > FOREIGN_SHARE:
             self.notes.append(
-                f"other programs used {100 * share:.0f} % of the machine meanwhile; measure again without"
+                f"other programs used {100 * share:.0f} % of the machine meanwhile: measure again without them"
             )
 
     def add(self, metric: str, side: str, value: float) -> None:
