@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from socksfusion import limits
 
 _FIRST_LOOK_SECONDS = 0.01
-_LONGEST_LOOK_SECONDS = 0.32
+_LONGEST_LOOK_SECONDS = 1.0
 
 
 def unsent_bytes(transport: Any) -> int:
@@ -22,24 +22,28 @@ def unsent_bytes(transport: Any) -> int:
     Those that were sent and not acknowledged count too.
     """
     own = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    (kernel,) = struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
+    try:
+        (kernel,) = struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
+    except (OSError, ValueError):
+        kernel = 0  # no socket that the kernel could tell of
     return int(own + kernel)
 
 
-def abort_when_drained(transport: Any) -> None:
-    """``abortConnection`` once nothing is unsent, or nothing has left for ``limits.RESET_DRAIN_SECONDS``.
+def abort_when_drained(transport: Any, patience_seconds: float = limits.RESET_DRAIN_SECONDS) -> None:
+    """``abortConnection`` once nothing is unsent, or nothing has left for ``patience_seconds``.
 
     The reading side is left alone meanwhile: what still comes finds nobody, and a reset ends the wait.
     """
-    _Draining(transport).look()
+    _Draining(transport, patience_seconds).look()
 
 
 class _Draining:
     """Looks at one transport, less and less often."""
 
-    __slots__ = ("_deadline", "_interval", "_reactor", "_transport", "_unsent")
+    __slots__ = ("_deadline", "_interval", "_patience_seconds", "_reactor", "_transport", "_unsent")
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
         self._transport = transport
         self._reactor: IReactorTime = transport.reactor
         self._interval = _FIRST_LOOK_SECONDS
@@ -50,14 +54,11 @@ class _Draining:
         """Abort, or look again later."""
         if not self._transport.connected:
             return
-        try:
-            unsent = unsent_bytes(self._transport)
-        except (OSError, ValueError):
-            unsent = 0
+        unsent = unsent_bytes(self._transport)
         now = self._reactor.seconds()
         if unsent != self._unsent:
             self._unsent = unsent
-            self._deadline = now + limits.RESET_DRAIN_SECONDS
+            self._deadline = now + self._patience_seconds
         if not unsent or now >= self._deadline:
             self._transport.abortConnection()
             return

@@ -4,6 +4,7 @@ A FIN passes as a half-close, after the last byte. A reset passes as a reset, af
 never looks like a clean end. Whoever reads slowly stops whoever writes.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -143,15 +144,16 @@ class Relay:
     def stream_lost(self, reason: Failure) -> None:
         """The stream is gone. After FIN both ways the TCP side ends by itself; else it is reset.
 
-        What the peer's RST came after is written first. A carrier that is lost, or our own abort, resets at once,
-        unless the peer had ended its direction before: then the Client has a right to all of it.
+        What the peer's RST came after is written first. A carrier that is lost, or our own abort, resets at once. But
+        where the peer had ended its direction before, the TCP side has a right to all of it, and may take its time.
         """
         self._leave()
         self.tcp.unregisterProducer()
         if reason.check(error.ConnectionDone):
             return
-        at_once = reason.check(CarrierLost, error.ConnectionAborted) and not self.stream_read_done
-        if at_once:
+        if self.stream_read_done:
+            abort_when_drained(self.tcp, math.inf)
+        elif reason.check(CarrierLost, error.ConnectionAborted):
             self.tcp.abortConnection()
         else:
             abort_when_drained(self.tcp)

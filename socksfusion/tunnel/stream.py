@@ -250,6 +250,11 @@ class StreamTransport:
         return self._lost is not None and self.connected
 
     @property
+    def end_waiting(self) -> bool:
+        """Whether the peer's FIN has come and the protocol has yet to take what came before."""
+        return self._eof and not self._eof_told
+
+    @property
     def queued(self) -> int:
         """Bytes written that have not left."""
         return self._stream.queued

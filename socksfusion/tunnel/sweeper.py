@@ -1,7 +1,8 @@
 """One shared timer that looks after relays for what no event tells.
 
 - A connection with one direction ended and no byte in the other is reset after a while: close() and shutdown() look
-  alike, and a Target that never answers a FIN would keep two descriptors for ever.
+  alike, and a Target that never answers a FIN would keep two descriptors for ever. One with bytes that wait for a slow
+  reader is not silent.
 - A socket that is paused is not watched for reading, so its reset goes unnoticed: it is asked. What it received before
   may still be on its way to a slow reader, so such a connection may be silent as long as a half-closed one.
 """
@@ -14,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from socksfusion import limits
+from socksfusion.tunnel import draining
 
 if TYPE_CHECKING:
     from socksfusion.tunnel.relay import Relay
@@ -55,8 +57,9 @@ class Sweeper(Service):
     def _silent(self, relay: "Relay", now: float) -> bool:
         stream = relay.stream
         # a reader may pause for hours: whoever has something to say to it is not silent
-        half_closed = relay.half_closed and not (stream.paused or stream.write_paused)
-        if not (half_closed or stream.reset_waiting or (stream.write_paused and _was_reset(relay))):
+        half_closed = relay.half_closed and not (stream.paused or stream.write_paused or _is_unsent(relay))
+        reset_waiting = stream.reset_waiting and not stream.end_waiting
+        if not (half_closed or reset_waiting or (stream.write_paused and _was_reset(relay))):
             relay.watched = None
             return False
         moved = stream.bytes_received + stream.bytes_sent - stream.unread
@@ -64,6 +67,11 @@ class Sweeper(Service):
             relay.watched = (moved, now)
             return False
         return now - relay.watched[1] >= self._half_closed_seconds
+
+
+def _is_unsent(relay: "Relay") -> bool:
+    """Whether the TCP side has yet to take something."""
+    return relay.tcp.connected and draining.unsent_bytes(relay.tcp) > 0
 
 
 def _was_reset(relay: "Relay") -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.kernel import SYN_SENT, full_listener, sockets_to
+from tests.end_to_end.kernel import CLOSE_WAIT, ESTABLISHED, SYN_SENT, full_listener, sockets_to
 from tests.end_to_end.network import Target, receive_exactly, reset, socks_connect, socks_request
 from tests.end_to_end.programs import Installation, installation, wait_until
+from tests.end_to_end.transfers import MIB, Source, checksum, receive_checksum
 
 UP = os.urandom(200_000)
 DOWN = os.urandom(1_000_000)
@@ -126,6 +127,24 @@ def test_half_closed_and_at_work_is_left_alone(impatient: Installation) -> None:
     with Target(slowly) as target, socks_connect(impatient.clients_port, "127.0.0.1", target.port) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == bytes(range(10))
+
+
+def test_a_reader_that_pauses_after_the_targets_end_gets_all_of_it(impatient: Installation) -> None:
+    """As ``curl | less`` does: the target has ended long ago, and everything waits on the way."""
+    size = 2 * MIB
+    with (
+        Source(size) as source,
+        socks_connect(impatient.clients_port, "127.0.0.1", source.port) as client,
+    ):
+        wait_until(lambda: source.sent == size, lambda: source.sent)
+        # the Agent has no socket left for it: it has given up on the client, which has never ended its direction
+        wait_until(
+            lambda: not (sockets_to(source.port, ESTABLISHED) or sockets_to(source.port, CLOSE_WAIT)), lambda: "there"
+        )
+        # the time of another silent connection has begun after that, and is over: so would be the time of this one
+        test_half_closed_and_silent_is_reset(impatient)
+        assert receive_checksum(client, size) == checksum(size)
+        assert client.recv(1) == b"", "the target's FIN"
 
 
 def _was_reset(connection: socket.socket) -> bool:

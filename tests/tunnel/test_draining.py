@@ -1,5 +1,6 @@
 """tunnel.draining: a reset waits for what came before it, as long as that goes on leaving."""
 
+import math
 import socket
 from collections.abc import Iterator
 
@@ -74,6 +75,16 @@ def test_a_reader_that_takes_nothing_is_given_up(clock: Clock, transport: Transp
     pump(clock, 2)
     assert transport.aborted
     assert not clock.getDelayedCalls()
+
+
+def test_a_reader_may_be_given_any_time(clock: Clock, transport: Transport) -> None:
+    transport.dataBuffer = bytes(10)
+    abort_when_drained(transport, math.inf)
+    pump(clock, 3600)
+    assert not transport.aborted
+    transport.dataBuffer = b""
+    pump(clock, 1)
+    assert transport.aborted
 
 
 def test_a_transport_that_is_lost_meanwhile_is_left_alone(clock: Clock, transport: Transport) -> None:

@@ -27,6 +27,9 @@ class Transport:
 
     def __init__(self, near: socket.socket, far: socket.socket) -> None:
         self.connected = True
+        self.dataBuffer = b""
+        self.offset = 0
+        self._tempDataLen = 0
         self.fileno = near.fileno
         self._near, self._far = near, far
 
@@ -63,6 +66,7 @@ def relay_of(transport: Transport, **stream: Any) -> Relay:
         "bytes_sent": 0,
         "unread": 0,
         "reset_waiting": False,
+        "end_waiting": False,
         "paused": False,
         "write_paused": False,
     }
@@ -127,3 +131,27 @@ def test_an_end_both_ways_is_no_reset(clock: Clock, transport: Transport) -> Non
     swept(clock, relay)
     pump(clock, 200)
     assert not relay.aborted
+
+
+def test_half_closed_is_left_alone_while_a_slow_reader_has_something_to_take(
+    clock: Clock, transport: Transport
+) -> None:
+    relay = relay_of(transport)
+    relay.half_closed = True
+    transport.dataBuffer = b"to be read some day"
+    swept(clock, relay)
+    pump(clock, 3600)
+    assert not relay.aborted
+    transport.dataBuffer = b""
+    pump(clock, 90)
+    assert relay.aborted
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_lost_stream_waits_for_its_reader_where_the_peer_had_ended_before(
+    clock: Clock, transport: Transport, ended: bool
+) -> None:
+    relay = relay_of(transport, reset_waiting=True, end_waiting=ended, paused=True)
+    swept(clock, relay)
+    pump(clock, 120)
+    assert relay.aborted is not ended
