@@ -8,13 +8,16 @@ from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.tls import verify_error
+from socksfusion.identity.tls import refused_issuer, verify_error
 from socksfusion.log import printable
 from socksfusion.tunnel.tls import TLSFailed
 
 _NOT_YET_VALID = {9, 13}
 _EXPIRED = {10, 14}
-"""Numbers of OpenSSL's x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED and the two for their fields."""
+_INVALID_PURPOSE = 26
+"""Numbers of OpenSSL's x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED and the two for their fields, and
+X509_V_ERR_INVALID_PURPOSE.
+"""
 
 
 def no_connection(failure: Failure, proxy: str) -> str:
@@ -50,14 +53,11 @@ def _distrusted(connection: SSL.Connection, copy: AgentCopy, proxy: str) -> str:
         return f"the certificate of {proxy} is not valid yet: compare the clocks of this machine and of the Proxy"
     if code in _EXPIRED:
         return f"the certificate of {proxy} has expired: compare the clocks, or restart the Proxy, which renews it"
-    issuer = connection.get_peer_certificate()
-    by = f", issued by {printable(_common_name(issuer))}" if issuer is not None else ""
+    if code == _INVALID_PURPOSE:
+        return f"the certificate that {proxy} shows is not a Proxy's: some agent of this installation answers there"
+    issuer = refused_issuer(connection)
+    by = f", issued by {printable(issuer)}" if issuer else ""
     return (
         f"{proxy} shows a certificate that is not of this copy's CA{by}: it is another installation, "
         "or something on the way opens TLS and needs an exemption for this address"
     )
-
-
-def _common_name(certificate: object) -> str:
-    name = certificate.get_issuer().CN  # type: ignore[attr-defined]
-    return name or "nobody"

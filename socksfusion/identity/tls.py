@@ -24,7 +24,7 @@ ALPN = b"socksfusion/1"
 _ENABLE_PARTIAL_WRITE = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE of openssl/ssl.h, which pyOpenSSL doesn't export
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
-_verify_errors: WeakKeyDictionary[SSL.Connection, int] = WeakKeyDictionary()
+_verify_errors: WeakKeyDictionary[SSL.Connection, tuple[int, crypto.X509]] = WeakKeyDictionary()
 
 
 class WrongProxyName(OperatorError):
@@ -72,16 +72,23 @@ def _select_alpn(_connection: SSL.Connection, offered: list[bytes]) -> Any:
     return ALPN if ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-def _note_verdict(connection: SSL.Connection, _certificate: crypto.X509, code: int, _depth: int, ok: int) -> bool:
-    # OpenSSL's verdict stands; it is kept because the handshake's error doesn't carry it
+def _note_verdict(connection: SSL.Connection, certificate: crypto.X509, code: int, _depth: int, ok: int) -> bool:
+    # OpenSSL's verdict stands; it is kept because the handshake's error doesn't carry it, nor the certificate
     if not ok:
-        _verify_errors[connection] = code
+        _verify_errors[connection] = code, certificate
     return bool(ok)
 
 
 def verify_error(connection: SSL.Connection) -> int | None:
     """Why the peer's certificate was refused (an ``X509_V_ERR_`` number of OpenSSL), ``None`` if it was not."""
-    return _verify_errors.get(connection)
+    code, _ = _verify_errors.get(connection, (None, None))
+    return code
+
+
+def refused_issuer(connection: SSL.Connection) -> str | None:
+    """The common name of who issued the certificate that was refused; ``None`` if none was, or it has no such name."""
+    _, certificate = _verify_errors.get(connection, (None, None))
+    return None if certificate is None else certificate.get_issuer().CN
 
 
 def is_tunnel(connection: SSL.Connection) -> bool:
