@@ -85,6 +85,15 @@ def socks_request(host: str, port: int, command: int = 1) -> bytes:
     return b"\x05" + bytes([command]) + b"\x00" + address_field(host) + struct.pack("!H", port)
 
 
+def socks_ask(clients_port: int, host: str, port: int) -> socket.socket:
+    """A Client that has asked for a connection and has not read the reply."""
+    connection = socket.create_connection(("127.0.0.1", clients_port), PATIENCE_SECONDS)
+    connection.sendall(b"\x05\x01\x00")
+    assert receive_exactly(connection, 2) == b"\x05\x00"
+    connection.sendall(socks_request(host, port))
+    return connection
+
+
 def socks_open(
     clients_port: int, host: str, port: int, *, early_data: bytes = b"", seconds: float = PATIENCE_SECONDS
 ) -> tuple[int, socket.socket]:
