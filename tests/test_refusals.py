@@ -1,0 +1,97 @@
+"""Refusals: each is counted, the log stays readable, memory stays bounded."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+
+from socksfusion import limits
+from socksfusion.refusals import Refusals
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    seen: list[str] = []
+
+    def observe(event: Any) -> None:
+        seen.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield seen
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def refusals(clock: Clock) -> Refusals:
+    return Refusals(clock.seconds)
+
+
+def test_a_refusal_is_one_line_and_a_count(refusals: Refusals, lines: list[str]) -> None:
+    refusals.refuse("socks-version", "192.0.2.1:5000", "version 4")
+    assert lines == ["refused rule=socks-version peer=192.0.2.1:5000 why=version 4"]
+    assert refusals.counts == {"socks-version": 1}
+
+
+def test_a_flood_is_one_line_a_second_then_a_count(refusals: Refusals, clock: Clock, lines: list[str]) -> None:
+    """Rows J2 and LOG; the port of a peer changes with each connection."""
+    for port in range(1000):
+        refusals.refuse("flood", f"192.0.2.1:{port}", "too many")
+    assert len(lines) == 1
+    clock.advance(limits.REFUSAL_LOG_SECONDS)
+    refusals.refuse("flood", "192.0.2.1:9", "too many")
+    assert lines[1] == "refused rule=flood peer=192.0.2.1:9 why=too many suppressed=999"
+    clock.advance(limits.REFUSAL_LOG_SECONDS)
+    refusals.refuse("flood", "192.0.2.1:9", "too many")
+    assert "suppressed" not in lines[2]
+    assert refusals.counts["flood"] == 1002
+
+
+def test_a_peer_or_rule_hides_no_other(refusals: Refusals, lines: list[str]) -> None:
+    for peer in ("192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1"):
+        for rule in ("one", "two"):
+            refusals.refuse(rule, peer, "why")
+    assert len(lines) == 6
+
+
+def test_text_from_outside_is_escaped(refusals: Refusals, lines: list[str]) -> None:
+    """Row C6: one line, no byte 1b."""
+    refusals.refuse("rule", "evil\n:1", "\x1b[2Jgone\r\n" + "x" * 10_000)
+    (line,) = lines
+    assert line.isprintable()
+    assert "\\x1b[2Jgone\\x0d\\x0a" in line
+    assert len(line) < 3 * limits.LOGGED_TEXT_CHARACTERS
+
+
+def test_format_fields_in_text_mean_nothing(refusals: Refusals, lines: list[str]) -> None:
+    refusals.refuse("rule", "192.0.2.1:1", "{rule} {0} {missing}")
+    assert lines == ["refused rule=rule peer=192.0.2.1:1 why={rule} {0} {missing}"]
+
+
+def test_memory_is_bounded_and_what_was_suppressed_is_told(
+    refusals: Refusals, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REFUSAL_LOG_PEERS", 3)
+    for _ in range(5):
+        refusals.refuse("rule", "192.0.2.1:1", "why")
+    for number in range(2, 5):
+        refusals.refuse("rule", f"192.0.2.{number}:1", "why")
+    assert len(refusals._recent) == 3
+    assert lines[-1] == "refused rule=rule peer=192.0.2.1 why=forgotten suppressed=4"
+
+
+def test_who_goes_on_is_not_the_first_to_be_forgotten(
+    refusals: Refusals, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REFUSAL_LOG_PEERS", 2)
+    refusals.refuse("rule", "192.0.2.1:1", "why")
+    refusals.refuse("rule", "192.0.2.2:1", "why")
+    refusals.refuse("rule", "192.0.2.1:1", "why")
+    refusals.refuse("rule", "192.0.2.3:1", "why")
+    assert [host for host, _ in refusals._recent] == ["192.0.2.1", "192.0.2.3"]
