@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import extract_patterns, verify_hostname, verify_ip_address
@@ -88,7 +89,13 @@ def verify_error(connection: SSL.Connection) -> int | None:
 def refused_issuer(connection: SSL.Connection) -> str | None:
     """The common name of who issued the certificate that was refused; ``None`` if none was, or it has no such name."""
     _, certificate = _verify_errors.get(connection, (None, None))
-    return None if certificate is None else certificate.get_issuer().CN
+    if certificate is None:
+        return None
+    try:
+        names = certificate.to_cryptography().issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        return None  # it is a stranger's, and may be malformed
+    return str(names[0].value) if names else None
 
 
 def is_tunnel(connection: SSL.Connection) -> bool:
