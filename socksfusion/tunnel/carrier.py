@@ -18,12 +18,12 @@ from zope.interface import implementer
 from socksfusion import limits
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.checks import Checks
+from socksfusion.tunnel.handlers import EventHandlers, cut
 from socksfusion.tunnel.openings import Opened, Openings
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.tls import TLSFailed, TLSMachine
-from socksfusion.wire.yamux import events
+from socksfusion.wire.yamux.errors import ProtocolError
 from socksfusion.wire.yamux.session import Session
-from socksfusion.wire.yamux.stream import Stream
 
 
 class CarrierOwner(Interface):
@@ -87,17 +87,7 @@ class Carrier(Protocol):
         self._deadline: IDelayedCall | None = None
         self._openings = Openings()
         self._checks = Checks(reactor)
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            events.DataReceived: lambda event: event.stream.owner.data_received(event.data),
-            events.StreamEnded: lambda event: event.stream.owner.ended(),
-            events.StreamReset: self._stream_reset,
-            events.StreamRefused: self._stream_refused,
-            events.StreamOpened: self._stream_opened,
-            events.StreamAcknowledged: self._stream_acknowledged,
-            events.PingReplied: self._ping_replied,
-            events.GoAwayReceived: self._go_away_received,
-            events.SessionFailed: self._session_failed,
-        }
+        self._handlers = EventHandlers(self, self._openings, self._checks, refusals).by_type
 
     # -- Protocol --------------------------------------------------------------------------------------------------
 
@@ -155,7 +145,7 @@ class Carrier(Protocol):
         self._checks.lost()
         self._receiving = False
         self._tell_ended()
-        self._cut(self.session.fail(None), why)
+        cut(self.session.fail(None), why)
         self.owner.lost(self, why)
 
     # -- IPushProducer: the socket's brake on what we send -------------------------------------------------------------
@@ -234,7 +224,7 @@ class Carrier(Protocol):
         others = [stream for stream in self.session.streams.values() if stream.owner is not keep]
         for stream in others:
             stream.reset()
-        self._cut(others, why)
+        cut(others, why)
         self._shut(why, limits.REFUSAL_LINGER_SECONDS, half=True)
 
     def fail(self, why: str) -> None:
@@ -243,6 +233,12 @@ class Carrier(Protocol):
         self.failure = ValueError(why)
         self._refusals.refuse("session", self.peer, why)
         self._shut(f"protocol error: {why}", limits.REFUSAL_LINGER_SECONDS, half=True)
+
+    def session_failed(self, failure: ProtocolError) -> None:
+        """End because the peer broke the session's protocol; the session has left its go-away to be sent."""
+        self.failure = failure
+        self._refusals.refuse("session", self.peer, str(failure))
+        self._shut(f"protocol error: {failure}", limits.REFUSAL_LINGER_SECONDS, half=True)
 
     def abort(self, why: str) -> None:
         """Cut the connection now."""
@@ -297,15 +293,15 @@ class Carrier(Protocol):
             return
         self.closing = True
         self.lost_why = self.lost_why or why
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        self._write_paused = False
         if self.handshaken and self.tls.failure is None:
             if self.failure is None:
                 self.session.go_away(0)
-            self._write_paused = False
             self._send()
             self.tls.close()
         self._flush_tls()
-        transport: Any = self.transport
-        transport.unregisterProducer()
         if half:
             transport.loseWriteConnection()
         else:
@@ -319,60 +315,21 @@ class Carrier(Protocol):
             self._deadline.cancel()
         self._deadline = None
 
-    # -- events of the session -------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------------
 
     def _new_stream(self) -> StreamTransport:
         self.flush_soon()
         return StreamTransport(self.session.open_stream(self.seconds()), self, self.peer)
 
-    def _stream_opened(self, event: events.StreamOpened) -> None:
-        transport = StreamTransport(event.stream, self, self.peer)
-        try:
-            transport.protocol = self.owner.stream_opened(self, self.peer)
-            transport.protocol.makeConnection(transport)
-        except Exception:
-            transport.broken(Failure())
-
-    def _stream_acknowledged(self, event: events.StreamAcknowledged) -> None:
-        """Room for another opening: looked at when this read has been dealt with."""
-
     def _open_waiting(self) -> None:
         while self._openings and not self.closing and self.session.can_open:
             self._openings.give(self._new_stream)
-
-    def _ping_replied(self, event: events.PingReplied) -> None:
-        self._checks.answered(event.opaque)
-
-    def _stream_reset(self, event: events.StreamReset) -> None:
-        if event.reason is events.ResetReason.PEER:
-            event.stream.owner.was_reset()
-            return
-        self._refusals.refuse(f"stream-{event.reason.value}", self.peer, f"stream {event.stream.id}: {event.detail}")
-        event.stream.owner.cut(event.detail)
-
-    def _stream_refused(self, event: events.StreamRefused) -> None:
-        self._refusals.refuse(event.rule, self.peer, f"stream {event.stream_id} was not opened")
 
     def _tell_ended(self) -> None:
         # the session runs ahead of the events of a read: a stream's last data may be among those to come
         if not self._receiving:
             for stream in self.session.take_ended():
                 stream.owner.closed()
-
-    @staticmethod
-    def _cut(streams: list[Stream], why: str) -> None:
-        for stream in streams:
-            stream.owner.carrier_lost(why)
-
-    def _go_away_received(self, event: events.GoAwayReceived) -> None:
-        self.lost_why = self.lost_why or f"the other end went away with code {event.code}"
-        self._openings.give_up()
-
-    def _session_failed(self, event: events.SessionFailed) -> None:
-        self.failure = event.error
-        self._refusals.refuse("session", self.peer, str(event.error))
-        self._cut(event.streams, str(event.error))
-        self._shut(f"protocol error: {event.error}", limits.REFUSAL_LINGER_SECONDS, half=True)
 
     def _tls_failed(self, failure: TLSFailed) -> None:
         self.tls_failure = failure

@@ -5,7 +5,6 @@ paused the transport) waits here, bounded by the receive window. What it writes 
 peer's window and the carrier take it; above ``limits.STREAM_SEND_BYTES`` its producer is paused.
 """
 
-from collections import deque
 from typing import Any, Protocol, cast
 
 from attrs import frozen
@@ -13,7 +12,6 @@ from twisted.internet import error
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
-    IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
     ITransport,
@@ -24,6 +22,7 @@ from zope.interface import implementer
 from socksfusion import limits
 from socksfusion.log import make_logger
 from socksfusion.tunnel.producing import RegisteredProducer
+from socksfusion.tunnel.reading import Reading
 from socksfusion.wire.yamux.stream import Stream
 
 _log = make_logger()
@@ -60,8 +59,8 @@ class StreamTransport:
     """One stream, driven by two kinds of sources.
 
     - its protocol, through Twisted's transport, consumer and producer interfaces;
-    - the carrier, through ``data_received``, ``ended``, ``closed``, ``was_reset``, ``cut``, ``carrier_lost`` and
-      ``drained``.
+    - the carrier, through ``data_received`` and ``ended`` (of the reading direction), ``closed``, ``was_reset``,
+      ``cut``, ``carrier_lost`` and ``drained``.
 
     The protocol hears ``connectionLost`` once: with ``ConnectionDone`` after FIN both ways, ``ConnectionLost`` after
     the peer's RST, ``CarrierLost`` (a ``ConnectionLost``) when the carrier is gone, ``ConnectionAborted`` after its own
@@ -76,22 +75,17 @@ class StreamTransport:
     __slots__ = (
         "_aborted",
         "_carrier",
-        "_deaf",
-        "_delivering",
-        "_early",
-        "_eof",
-        "_eof_told",
         "_half_closing",
         "_lost",
-        "_paused",
         "_peer",
         "_producer",
+        "_reading",
         "_stream",
-        "_unread",
-        "bytes_received",
         "bytes_sent",
         "connected",
+        "data_received",
         "disconnecting",
+        "ended",
         "protocol",
         "write_ended",
     )
@@ -100,14 +94,10 @@ class StreamTransport:
         self._stream = stream
         self._carrier = carrier
         self._peer = peer
-        # what came and was not delivered; before it what was delivered and put back, whose credit is given back already
-        self._unread: deque[bytes] = deque()
-        self._early = b""
-        self._paused = False
-        self._delivering = False
-        self._deaf = False  # nothing is delivered any more
-        self._eof = False
-        self._eof_told = False
+        self._reading = Reading(stream, self, carrier.seconds, carrier.flush_soon)
+        # the hot path: the carrier calls straight into the direction that it is for
+        self.data_received = self._reading.data_received
+        self.ended = self._reading.ended
         self._half_closing = False  # FIN waits for the producer
         self._aborted = False
         self._lost: Failure | None = None
@@ -116,7 +106,6 @@ class StreamTransport:
         self.connected = True
         self.disconnecting = False
         self.write_ended = False
-        self.bytes_received = 0
         self.bytes_sent = 0
         stream.owner = self
 
@@ -148,7 +137,7 @@ class StreamTransport:
         if self.disconnecting or not self.connected:
             return
         self.disconnecting = True
-        self._stop_reading()
+        self._reading.stop()
         if self._lost is not None:
             self._carrier.call_soon(self._tell_lost)
         elif self._producer is None:
@@ -202,13 +191,12 @@ class StreamTransport:
 
     def pauseProducing(self) -> None:
         """Deliver nothing until :meth:`resumeProducing`; the peer runs out of window and stops by itself."""
-        self._paused = True
+        self._reading.paused = True
 
     def resumeProducing(self) -> None:
         """Deliver what waits, from the reactor's next turn on, then what comes."""
-        self._paused = False
-        if self._waits:
-            self._carrier.call_soon(self._deliver)
+        self._reading.paused = False
+        self._carrier.call_soon(self._reading.deliver)
 
     def stopProducing(self) -> None:
         """The consumer of our data is gone."""
@@ -218,26 +206,20 @@ class StreamTransport:
 
     def resume_at_once(self) -> None:
         """:meth:`resumeProducing` for a caller that may be called back before this returns."""
-        self._paused = False
-        if self._waits:
-            self._deliver()
+        self._reading.paused = False
+        self._reading.deliver()
 
     def put_back(self, data: bytes, *, ended: bool = False) -> None:
         """Deliver ``data``, which was delivered before, to whoever the protocol is now, ahead of anything else.
 
         ``ended``: so was the peer's FIN.
         """
-        if self._deaf:
-            return
-        self._early += data
-        if ended:
-            self._eof_told = False
-        self._deliver()
+        self._reading.put_back(data, ended)
 
     @property
     def paused(self) -> bool:
         """Whether the protocol has stopped reading."""
-        return self._paused
+        return self._reading.paused
 
     @property
     def write_paused(self) -> bool:
@@ -252,7 +234,7 @@ class StreamTransport:
     @property
     def end_waiting(self) -> bool:
         """Whether the peer's FIN has come and the protocol has yet to take what came before."""
-        return self._eof and not self._eof_told
+        return self._reading.end_waiting
 
     @property
     def queued(self) -> int:
@@ -262,7 +244,12 @@ class StreamTransport:
     @property
     def unread(self) -> int:
         """Bytes received that the protocol has not taken."""
-        return len(self._early) + sum(map(len, self._unread))
+        return self._reading.waiting
+
+    @property
+    def bytes_received(self) -> int:
+        """All bytes that came."""
+        return self._reading.received
 
     @property
     def number(self) -> int:
@@ -270,24 +257,6 @@ class StreamTransport:
         return self._stream.id
 
     # -- the carrier's side ----------------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        """A piece of the peer's data."""
-        if self._deaf:
-            # of the same read as what the protocol ended itself for
-            return
-        self.bytes_received += len(data)
-        if self._paused or self._unread or self._early or self._delivering:
-            self._unread.append(data)
-            return
-        self._hand_over(data, len(data))
-        if self._early or self._lost is not None:
-            self._deliver()
-
-    def ended(self) -> None:
-        """The peer's FIN."""
-        self._eof = True
-        self._deliver()
 
     def closed(self) -> None:
         """FIN has gone both ways."""
@@ -299,13 +268,13 @@ class StreamTransport:
 
     def cut(self, why: str) -> None:
         """Our side of the session has reset the stream: what is unread is dropped."""
-        self._stop_reading()
+        self._reading.stop()
         self._lose(Failure(error.ConnectionLost(why)))
 
     def carrier_lost(self, why: str) -> None:
         """The carrier is gone. Where the peer's FIN had come, everything before it is still delivered."""
-        if not self._eof:
-            self._stop_reading()
+        if not self._reading.ended_by_peer:
+            self._reading.stop()
         self._lose(Failure(CarrierLost(why)))
 
     def drained(self) -> None:
@@ -313,69 +282,26 @@ class StreamTransport:
         if self._producer is not None:
             self._producer.drained()
 
+    # -- the reading direction's side ------------------------------------------------------------------------------
+
     def broken(self, failure: Failure) -> None:
         """The protocol has raised: a stray exception ends its own stream only (attacks.md, row J3)."""
         _log.failure("the protocol of a stream raised", failure)
         self._abort(failure, after_data=False)
 
-    # -- delivering ------------------------------------------------------------------------------------------------
+    def end_reached(self) -> None:
+        """The peer's FIN has come, and the protocol knows no half-close: as over TCP, its producer has no say."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stop()
+        self.loseConnection()
 
-    @property
-    def _waits(self) -> bool:
-        return bool(self._unread or self._early or self._eof or self._lost is not None)
-
-    def _hand_over(self, data: bytes, credit: int) -> None:
-        self._delivering = True
-        try:
-            cast(IProtocol, self.protocol).dataReceived(data)
-        except Exception:
-            self.broken(Failure())
-        self._delivering = False
-        if credit:
-            self._stream.consumed(credit, self._carrier.seconds())
-
-    def _deliver(self) -> None:
-        if self._delivering:
-            return
-        while not self._paused and (self._early or self._unread):
-            if self._early:
-                early, self._early = self._early, b""
-                self._hand_over(early, 0)
-            else:
-                data = self._unread.popleft()
-                self._hand_over(data, len(data))
-        self._carrier.flush_soon()
-        if self._paused:
-            return
-        if self._eof and not self._eof_told and not self._deaf:
-            self._tell_ended()
+    def all_taken(self) -> None:
+        """The protocol has taken all that came before its loss, if it is lost."""
         if self._lost is not None:
             self._tell_lost()
 
-    def _tell_ended(self) -> None:
-        self._eof_told = True
-        half_closeable = IHalfCloseableProtocol(self.protocol, None)
-        if half_closeable is None:
-            producer, self._producer = self._producer, None
-            if producer is not None:
-                producer.stop()
-            self.loseConnection()
-            return
-        self._delivering = True
-        try:
-            half_closeable.readConnectionLost()
-        except Exception:
-            self.broken(Failure())
-        self._delivering = False
-
     # -- ends ------------------------------------------------------------------------------------------------------
-
-    def _stop_reading(self) -> None:
-        self._deaf = True
-        self._unread.clear()
-        self._early = b""
-        self._paused = False
-        self._stream.stop_receiving()
 
     def _end_writing(self) -> None:
         if not self.write_ended:
@@ -387,7 +313,7 @@ class StreamTransport:
         if self._lost is None:
             self._lost = reason
             self.write_ended = True
-            self._deliver()
+            self._reading.deliver()
 
     def _abort(self, reason: Failure, *, after_data: bool) -> None:
         if self._aborted or not self.connected:
@@ -395,7 +321,7 @@ class StreamTransport:
         self._aborted = True
         self._lost = reason
         self.write_ended = True
-        self._stop_reading()
+        self._reading.stop()
         self._stream.reset(after_data=after_data)
         self._carrier.flush_soon()
         self._carrier.call_soon(self._tell_lost)

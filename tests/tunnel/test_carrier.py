@@ -335,6 +335,15 @@ class TestEnds:
         assert pair.agent_owner.losses == ["the other end went away with code 0"]
         assert not pair.clock.getDelayedCalls()
 
+    def test_in_order_also_more_than_the_transport_takes_at_once(self) -> None:
+        pair = Pair(capacity=1000)
+        streams = [pair.open() for _ in range(16)]
+        for here, _ in streams:
+            here.transport.write(b"x" * 200_000)
+        pair.proxy.end("enough")
+        pair.pump()
+        assert [len(there.data) for _, there in streams] == [200_000] * 16
+
     def test_in_order_takes_five_seconds_at_the_most(self) -> None:
         """Row B12."""
         pair = Pair()
