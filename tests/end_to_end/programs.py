@@ -1,15 +1,19 @@
 """The real programs as child processes: started, watched line by line, and ended again."""
 
+import atexit
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
@@ -149,6 +153,20 @@ class Program:
                 pass
 
 
+def _admin(state: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "socksfusion.cli.main", "--state", str(state), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=state.parent).stdout
+
+
+@cache
+def _initialised() -> Path:
+    """A fresh state folder, made once: installations of the tests begin with a copy of it."""
+    folder = Path(tempfile.mkdtemp(prefix="socksfusion-tests-"))
+    atexit.register(shutil.rmtree, folder)
+    _admin(folder / "state", "init")
+    return folder / "state"
+
+
 class Installation:
     """A state folder with its Proxy and Agents; ``close`` ends whatever still runs.
 
@@ -163,12 +181,11 @@ class Installation:
         self.clients_port = free_port()
         self.programs: list[Program] = []
         self.proxy: Program | None = None
-        self.admin("init")
+        shutil.copytree(_initialised(), self.state)
 
     def admin(self, *arguments: str) -> str:
         """Run ``socksfusion --state … ARGUMENTS``; its standard output. A failure raises CalledProcessError."""
-        command = [sys.executable, "-m", "socksfusion.cli.main", "--state", str(self.state), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.folder).stdout
+        return _admin(self.state, *arguments)
 
     def add_agent(self, name: str) -> Path:
         """Register an agent; its copy file."""
