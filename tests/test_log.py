@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from socksfusion import limits
 from socksfusion.log import make_logger, printable
@@ -53,6 +54,7 @@ def test_different_bytes_are_shown_differently(one: bytes, other: bytes) -> None
 def test_a_logger_is_named_after_its_module_and_writes_without_start_logging() -> None:
     events: list[Any] = []
 
+    @implementer(ILogObserver)
     def observe(event: Any) -> None:
         events.append(event)
 

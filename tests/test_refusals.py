@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from socksfusion import limits
 from socksfusion.refusals import Refusals
@@ -15,6 +16,7 @@ from socksfusion.refusals import Refusals
 def lines() -> Iterator[list[str]]:
     seen: list[str] = []
 
+    @implementer(ILogObserver)
     def observe(event: Any) -> None:
         seen.append(formatEvent(event))
 

@@ -35,7 +35,7 @@ class ProxySide:
         self.lost_why: str | None = None
         self._protocol = protocol
         self.carrier = Carrier(
-            clock,  # type: ignore[arg-type]
+            clock,
             context,
             self,
             lambda now: Session(client=True, now=now, accept_streams=False),
@@ -112,9 +112,9 @@ class World:
         self.left: list[str] = []
         self.targets: list[HalfCloseable] = []
         self.sides: list[ProxySide] = []
-        self.liveness = Liveness(self.clock, suspended=lambda: 0.0)  # type: ignore[arg-type]
+        self.liveness = Liveness(self.clock, suspended=lambda: 0.0)
         self.connector = Connector(
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
             self.endpoint,
             host,
             f"{host}:443",

@@ -127,7 +127,7 @@ class Visitor:
         self.lost_why: str | None = None
         self._program, self._protocol = program, protocol
         self.carrier = Carrier(
-            house.clock,  # type: ignore[arg-type]
+            house.clock,
             agent_side(key, number, 0),
             self,
             lambda now: Session(client=False, now=now),
@@ -189,11 +189,11 @@ class Gatehouse:
         self.book = FakeBook()
         self.connected = ConnectedAgents()
         self.refusals = Refusals(self.clock.seconds)
-        self.liveness = Liveness(self.clock, suspended=lambda: 0.0)  # type: ignore[arg-type]
+        self.liveness = Liveness(self.clock, suspended=lambda: 0.0)
         self.gate = AgentGate(self.book, self.connected, self.liveness, self.refusals, wall=lambda: 1_000.0)
         self.book.changed = self.gate.registry_changed
         self.factory = AgentsFactory(
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
             proxy_side(),
             self.gate,
             self.refusals,

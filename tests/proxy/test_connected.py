@@ -15,11 +15,12 @@ def test_arrivals_and_departures_are_told() -> None:
     told: list[tuple[str, Any]] = []
     connected.arrived.append(lambda visit: told.append(("arrived", visit)))
     connected.left.append(lambda visit: told.append(("left", visit)))
-    one, two = visit("one"), visit("two")
+    one: Any = visit("one")
+    two = visit("two")
     connected.add(two)
     connected.add(one)
     assert connected.all() == [one, two]
-    assert connected.get("one") is one
+    assert connected.get("one") == one
     connected.remove(one)
     assert connected.get("one") is None
     assert told == [("arrived", two), ("arrived", one), ("left", one)]

@@ -3,8 +3,6 @@
 The Agent is the test's: it answers where the test lets it.
 """
 
-from typing import Any
-
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -24,9 +22,9 @@ class Office:
     def __init__(self) -> None:
         self.house = Gatehouse()
         self.house.book.register("acme", digest())
-        self.scans = Scans(self.house.clock, self.house.book, self.house.connected, wall=lambda: 5000.0)  # type: ignore[arg-type]
+        self.scans = Scans(self.house.clock, self.house.book, self.house.connected, wall=lambda: 5000.0)
         self.router = Router(
-            self.house.clock,  # type: ignore[arg-type]
+            self.house.clock,
             lambda: self.house.book.snapshot,
             self.house.connected,
             self.scans,
@@ -275,7 +273,7 @@ class TestHold:
         opening = office.open(2)
         opening.cancel()
         assert office.house.come().streams == []
-        calls: list[Any] = office.house.clock.getDelayedCalls()
+        calls = office.house.clock.getDelayedCalls()
         assert all(call.getTime() - office.house.clock.seconds() != limits.HOLD_SECONDS for call in calls)
 
 

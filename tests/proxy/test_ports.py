@@ -42,7 +42,7 @@ class Reactor(Clock):
     def listenTCP(self, number: int, factory: Any, backlog: int, interface: str) -> Port:
         assert backlog == limits.LISTEN_BACKLOG
         if number in self.ports or number in self.foreign:
-            raise CannotListenError(interface, number, OSError(98, "Address already in use"))  # type: ignore[arg-type]
+            raise CannotListenError(interface, number, OSError(98, "Address already in use"))
         self.ports[number] = Port(self, number, factory, interface)
         return self.ports[number]
 

@@ -28,7 +28,7 @@ class Scanned:
         self.wall = wall or Wall()
         snapshot = self.house.book.snapshot
         self.house.book.snapshot = Snapshot(snapshot.agents, snapshot.keys, {scan.id: scan for scan in running})
-        self.scans = Scans(self.house.clock, self.house.book, self.house.connected, wall=self.wall)  # type: ignore[arg-type]
+        self.scans = Scans(self.house.clock, self.house.book, self.house.connected, wall=self.wall)
         self.scans.startService()
 
     def pass_time(self, seconds: float) -> None:
@@ -41,8 +41,8 @@ class Scanned:
         return [note[1:] for note in self.house.book.notes if note[0] == kind]
 
 
-def told(visitor: Visitor, kind: type) -> list[str]:
-    return [message.scan for message in visitor.received if isinstance(message, kind)]  # type: ignore[attr-defined]
+def told(visitor: Visitor, kind: type[ScanStarted] | type[ScanFinished]) -> list[str]:
+    return [message.scan for message in visitor.received if isinstance(message, kind)]
 
 
 def test_the_first_client_begins_it_and_the_others_do_not() -> None:

@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -113,7 +113,7 @@ class Pair:
             return Session(client=False, now=now, **session)
 
         self.agent = Carrier(
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
             agent_context or agent_side(),
             self.agent_owner,
             agent_session,
@@ -122,7 +122,7 @@ class Pair:
             server_name="proxy.example.org",
         )
         self.proxy = Carrier(
-            self.clock,  # type: ignore[arg-type]
+            self.clock,
             proxy_context or proxy_side(),
             self.proxy_owner,
             proxy_session,
@@ -176,6 +176,7 @@ def logged_failures() -> Iterator[list[Failure]]:
     """The failures that are logged meanwhile."""
     failures: list[Failure] = []
 
+    @implementer(ILogObserver)
     def observe(event: Any) -> None:
         if "log_failure" in event:
             failures.append(event["log_failure"])

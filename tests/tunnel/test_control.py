@@ -25,7 +25,7 @@ class Side:
 
 def sides(pair: Pair) -> tuple[Side, Side]:
     here, there = Side(), Side()
-    pair.agent_owner.protocol = lambda: there.protocol  # type: ignore[assignment, return-value]
+    pair.agent_owner.protocol = lambda: there.protocol
     pair.open(here.protocol)
     return here, there
 
@@ -59,7 +59,7 @@ def test_answers_do_not_pile_up_before_one_who_only_asks() -> None:
     """Row B8: never a queue."""
     pair = Pair()
     there = Side()
-    pair.agent_owner.protocol = lambda: there.protocol  # type: ignore[assignment, return-value]
+    pair.agent_owner.protocol = lambda: there.protocol
     here, _ = pair.open(Recorder())
     here.transport.pauseProducing()
     for _ in range(100):

@@ -21,7 +21,7 @@ class Sleep:
 
 
 def watched(pair: Pair, **arguments: Any) -> Liveness:
-    liveness = Liveness(pair.clock, suspended=arguments.pop("suspended", Sleep()), **arguments)  # type: ignore[arg-type]
+    liveness = Liveness(pair.clock, suspended=arguments.pop("suspended", Sleep()), **arguments)
     liveness.startService()
     liveness.watch(pair.proxy)
     return liveness

@@ -164,7 +164,7 @@ class TestPull:
         content = bytes(range(256)) * 8000
         done: list[Any] = []
         sender = FileSender()
-        sent = sender.beginFileTransfer(io.BytesIO(content), here.transport, None)  # type: ignore[no-untyped-call]
+        sent = sender.beginFileTransfer(io.BytesIO(content), here.transport, None)
         sent.addBoth(done.append)
         here.transport.loseConnection()
         most = 0

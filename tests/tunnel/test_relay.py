@@ -46,7 +46,7 @@ class Way:
     def __init__(self, *, early_data: bytes = b"", capacity: int = 1 << 20, **pair: Any) -> None:
         self.pair = Pair(stream_window=limits.INITIAL_WINDOW_BYTES, **pair)
         self.clock = self.pair.clock
-        self.sweeper = Sweeper(self.clock, 120)  # type: ignore[arg-type]
+        self.sweeper = Sweeper(self.clock, 120)
         self.sweeper.startService()
         here, there = self.pair.open(Protocol())
         self.streams = here.transport, there.transport

@@ -15,11 +15,13 @@ from tests.tunnel.pair import Pair, Recorder
 
 
 class Echo(basic.LineReceiver):
+    transport: Any
+
     def lineReceived(self, line: bytes) -> None:
         if line == b"bye":
             self.transport.loseConnection()
         else:
-            self.sendLine(line)
+            self.sendLine(line)  # type: ignore[no-untyped-call]
 
 
 def test_line_receiver_echoes_and_leaves() -> None:
@@ -36,7 +38,7 @@ def test_line_receiver_that_pauses_gets_its_lines_in_order() -> None:
     class Slow(Echo):
         def lineReceived(self, line: bytes) -> None:
             super().lineReceived(line)
-            self.pauseProducing()
+            self.pauseProducing()  # type: ignore[no-untyped-call]
             self.transport._carrier.reactor.callLater(1, self.resumeProducing)
 
     pair = Pair(protocol=Slow)
@@ -48,19 +50,19 @@ def test_line_receiver_that_pauses_gets_its_lines_in_order() -> None:
 
 
 class Sum(amp.Command):
-    arguments = [(b"a", amp.Integer()), (b"b", amp.Integer())]  # type: ignore[no-untyped-call]
-    response = [(b"total", amp.Integer())]  # type: ignore[no-untyped-call]
+    arguments = [(b"a", amp.Integer()), (b"b", amp.Integer())]
+    response = [(b"total", amp.Integer())]
 
 
 class Calculator(amp.AMP):
-    @Sum.responder  # type: ignore[untyped-decorator]
+    @Sum.responder
     def sum(self, a: int, b: int) -> dict[str, int]:
         return {"total": a + b}
 
 
 def test_amp_asks_and_is_answered() -> None:
     pair = Pair(protocol=Calculator, piece=5)
-    here, _ = pair.open(amp.AMP())  # type: ignore[no-untyped-call]
+    here, _ = pair.open(amp.AMP())
     answers: list[Any] = []
     for number in range(10):
         here.callRemote(Sum, a=number, b=1).addBoth(answers.append)
@@ -72,7 +74,7 @@ class Page(resource.Resource):
     isLeaf = True
 
     def __init__(self, size: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._size = size
 
     def render_GET(self, request: Any) -> bytes:
@@ -99,7 +101,7 @@ class StreamEndpoint:
 
 def web_pair(size: int) -> Pair:
     site = server.Site(Page(size), reactor=None)
-    pair = Pair(protocol=lambda: site.buildProtocol(None))  # type: ignore[arg-type, return-value]
+    pair = Pair(protocol=lambda: site.buildProtocol(None))
     site._reactor = pair.clock  # type: ignore[attr-defined]
     return pair
 
@@ -107,7 +109,7 @@ def web_pair(size: int) -> Pair:
 @pytest.mark.filterwarnings("ignore:Using readBody")  # its own proxy of the transport has no abortConnection
 def test_web_client_and_server() -> None:
     pair = web_pair(300_000)
-    agent = client.ProxyAgent(StreamEndpoint(pair), pair.clock)  # type: ignore[arg-type, no-untyped-call]
+    agent = client.ProxyAgent(StreamEndpoint(pair), pair.clock)
     bodies: list[Any] = []
     agent.request(b"GET", b"http://page/", http_headers.Headers({})).addCallback(client.readBody).addBoth(bodies.append)
     pair.pump()
@@ -130,7 +132,7 @@ def test_web_server_lets_go_of_a_client_that_ends() -> None:
 def test_connect_protocol_over_a_stream_endpoint() -> None:
     pair = Pair()
     connected: list[Any] = []
-    connectProtocol(StreamEndpoint(pair), Protocol()).addCallback(connected.append)  # type: ignore[arg-type]
+    connectProtocol(StreamEndpoint(pair), Protocol()).addCallback(connected.append)
     pair.pump()
     connected[0].transport.write(b"dialled")
     pair.pump()
