@@ -81,7 +81,6 @@ class Carrier(Protocol):
         self.closing = False
         self.gone = False
         self._aborted = False
-        self._receiving = False
         self._write_paused = False
         self._flush_due = False
         self._deadline: IDelayedCall | None = None
@@ -125,14 +124,12 @@ class Carrier(Protocol):
 
     def _receive(self, pieces: list[bytes], now: float) -> None:
         receive, handlers = self.session.receive_data, self._handlers
-        self._receiving = True
         for piece in pieces:
             for event in receive(piece, now):
                 # nothing counts that a peer says after we have cut it off, in the same read too
                 if self._aborted:
                     return
                 handlers[type(event)](event)
-        self._receiving = False
         self._tell_ended()
         self._open_waiting()
 
@@ -143,7 +140,6 @@ class Carrier(Protocol):
         why = self.lost_why or self._why(reason)
         self._openings.give_up()
         self._checks.lost()
-        self._receiving = False
         self._tell_ended()
         cut(self.session.fail(None), why)
         self.owner.lost(self, why)
@@ -326,10 +322,9 @@ class Carrier(Protocol):
             self._openings.give(self._new_stream)
 
     def _tell_ended(self) -> None:
-        # the session runs ahead of the events of a read: a stream's last data may be among those to come
-        if not self._receiving:
-            for stream in self.session.take_ended():
-                stream.owner.closed()
+        # never amid the events of a read: the session runs ahead of them, and a stream's last data may be to come
+        for stream in self.session.take_ended():
+            stream.owner.closed()
 
     def _tls_failed(self, failure: TLSFailed) -> None:
         self.tls_failure = failure

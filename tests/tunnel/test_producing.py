@@ -207,6 +207,16 @@ class TestPull:
         assert producer.told == ["resume", "resume"]
         assert there.data == b"piece"
 
+    def test_is_asked_once_a_turn_however_often_it_wrote(self) -> None:
+        pair = Pair()
+        here, _ = pair.open()
+        producer = Producer()
+        here.transport.registerProducer(producer, False)
+        for _ in range(5):
+            here.transport.write(b"piece")
+        pair.pump()
+        assert producer.told == ["resume", "resume"]
+
     def test_is_heard_no_more_after_it_was_unregistered(self) -> None:
         pair = Pair()
         here, _ = pair.open()
