@@ -102,6 +102,10 @@ STREAM_SEND_LOW_BYTES: Final = 32 * KIB
 """Queued on one stream; at it a paused producer goes on."""
 CARRIER_READ_BYTES: Final = 256 * KIB
 """One read of the carrier's socket."""
+CARRIER_UNSENT_BYTES: Final = 128 * KIB
+"""Bytes of a carrier that the kernel holds unsent before it takes more (TCP_NOTSENT_LOWAT)."""
+EAGER_WRITE_BYTES: Final = 4 * KIB
+"""A write of at most this goes to the socket at once where nothing waits before it."""
 CARRIER_FLUSH_BYTES: Final = 256 * KIB
 """Frames that go into one flush of the carrier."""
 PLAIN_READ_BYTES: Final = 64 * KIB
@@ -124,8 +128,11 @@ HALF_CLOSED_SECONDS: what it had received is still on its way to a slow reader."
 RESET_DRAIN_SECONDS: Final = 10.0
 """A reader that takes nothing for this long of what came before a reset gets the reset without the rest."""
 TCP_KEEPALIVE_IDLE_SECONDS: Final = 60
+"""Silence of a Client's or Target's connection before TCP asks whether the other end is there."""
 TCP_KEEPALIVE_INTERVAL_SECONDS: Final = 10
+"""Between two such questions."""
 TCP_KEEPALIVE_PROBES: Final = 3
+"""So many without an answer end the connection."""
 
 # -- liveness and reconnection ------------------------------------------------------------------------------------
 PING_SECONDS: Final = 15.0
@@ -141,8 +148,9 @@ HEARTBEAT_SECONDS: Final = 60.0
 TIMER_BUCKET_SECONDS: Final = 1.0
 """The bucket of the batched timers for heartbeats and pings."""
 RECONNECT_FIRST_SECONDS: Final = 1.0
+"""Reconnection: a random wait below a bound; this is the first one."""
 RECONNECT_LARGEST_SECONDS: Final = 30.0
-"""Reconnection: full jitter on a bound that doubles from the first to the largest."""
+"""The bound doubles up to this."""
 DUPLICATE_RETRY_SECONDS: Final = 5.0
 """After `Another agent already connected`: exactly this."""
 UNREGISTERED_RETRY_SECONDS: Final = 300.0
@@ -160,7 +168,9 @@ REGISTRY_BUSY_SECONDS: Final = 5.0
 
 # -- certificates -------------------------------------------------------------------------------------------------
 CA_DAYS: Final = 20 * 365
+"""Life of the CA's certificate, and of each agent's: it ends with the CA's."""
 PROXY_CERTIFICATE_DAYS: Final = 365
+"""Life of the Proxy's own certificate."""
 PROXY_CERTIFICATE_RENEW_DAYS: Final = 30
 """The Proxy's own certificate is issued anew when fewer days than this are left."""
 CERTIFICATE_BACKDATE_SECONDS: Final = 3600

@@ -19,7 +19,7 @@ from socksfusion import limits
 from socksfusion.log import make_logger
 from socksfusion.proxy.deadlines import Deadlines
 from socksfusion.refusals import Refusals
-from socksfusion.tunnel import plain
+from socksfusion.tunnel import eager, plain
 from socksfusion.wire.socks5 import Address, ProtocolFailed, Reply, RequestReceived, ServerConnection
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class ClientProtocol(protocol.Protocol):
         events = self._socks.receive_data(data)
         answer = self._socks.data_to_send()
         if answer:
-            self.transport.write(answer)
+            eager.writer(self.transport)(answer)
         for event in events:
             if isinstance(event, RequestReceived):
                 self._open(event.address)
@@ -167,7 +167,7 @@ class ClientProtocol(protocol.Protocol):
             return
         self._socks.reply(Reply.SUCCEEDED, opened.bound_host, opened.bound_port)
         transport = self.transport
-        transport.write(self._socks.data_to_send())
+        eager.writer(transport)(self._socks.data_to_send())
         transport.bufferSize = limits.PLAIN_READ_BYTES
         if self._socks.early_room <= 0 and not self._ended:
             transport.resumeProducing()

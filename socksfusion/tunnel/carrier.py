@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from socksfusion import limits
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel import carrier_socket, eager
 from socksfusion.tunnel.checks import Checks
 from socksfusion.tunnel.handlers import EventHandlers, cut
 from socksfusion.tunnel.openings import Opened, Openings
@@ -95,9 +96,9 @@ class Carrier(Protocol):
         transport: Any = self.transport
         address = transport.getPeer()
         self.peer = f"{address.host}:{address.port}"
-        transport.setTcpNoDelay(True)
-        transport.bufferSize = limits.CARRIER_READ_BYTES
+        carrier_socket.prepare(transport)
         transport.registerProducer(self, True)
+        self._write_data = eager.writer(transport)
         self._flush_tls()
 
     def dataReceived(self, data: bytes) -> None:
@@ -282,7 +283,7 @@ class Carrier(Protocol):
 
     def _write(self, data: bytes) -> None:
         self.bytes_sent += len(data)
-        self.transport.write(data)  # type: ignore[union-attr]
+        self._write_data(data)
 
     def _shut(self, why: str, limit_seconds: float, *, half: bool) -> None:
         if self.closing or self.transport is None:

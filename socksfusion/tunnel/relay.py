@@ -14,6 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksfusion.tunnel import eager
 from socksfusion.tunnel.draining import abort_when_drained
 from socksfusion.tunnel.plain import end_if_killed, reset_if_killed
 from socksfusion.tunnel.stream import CarrierLost, StreamTransport
@@ -71,7 +72,7 @@ class StreamEnd(Protocol):
 
     def __init__(self, relay: "Relay") -> None:
         self.relay = relay
-        self.dataReceived = relay.tcp.write  # type: ignore[method-assign]
+        self.dataReceived = eager.writer(relay.tcp)  # type: ignore[method-assign, assignment]
 
     def readConnectionLost(self) -> None:
         """FIN through the tunnel."""

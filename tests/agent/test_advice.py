@@ -65,7 +65,9 @@ def test_a_copy_of_another_installation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "says"), [(time.time() + YEAR, "is not valid yet"), (time.time() - 2 * YEAR, "has expired")]
+    ("made", "says"),
+    [(time.time() + YEAR, "is not valid yet"), (time.time() - 2 * YEAR, "has expired")],
+    ids=["ahead", "behind"],
 )
 def test_clocks_that_differ(made: float, says: str) -> None:
     """The CA is valid throughout, the Proxy's certificate is not."""
