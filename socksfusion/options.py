@@ -60,6 +60,8 @@ class ProgramOptions(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        # Twisted takes an option's help from the docstring of its method, line breaks and indentation too
+        self.docs = {name: " ".join(text.split()) for name, text in self.docs.items()}
         for name in self.repeatable:
             self[name] = []
 
