@@ -45,7 +45,7 @@ def options() -> dict[str, list[str]]:
                 continue
             for argument in call.args[1:]:
                 if isinstance(argument, ast.Attribute) and ast.unparse(argument.value) == "limits":
-                    programs = found.setdefault(argument.attr, {}).setdefault(f"--{call.args[0].value}", [])
+                    programs = found.setdefault(argument.attr, {}).setdefault(f"--{call.args[0].value!s}", [])
                     programs.append(program)
     return {
         name: [
