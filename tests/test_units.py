@@ -19,8 +19,9 @@ UNITS = {
 
 
 def value(unit: str, key: str) -> str:
-    (found,) = re.findall(rf"^{key}=(.*)$", (ETC / unit).read_text(), re.MULTILINE)
-    return found
+    found: list[str] = re.findall(rf"^{key}=(.*)$", (ETC / unit).read_text(), re.MULTILINE)
+    assert len(found) == 1
+    return found[0]
 
 
 @pytest.mark.parametrize("unit", UNITS)
