@@ -40,10 +40,26 @@ def create_file(path: Path) -> None:
         raise RegistryError(f"can't make the registry {printable(str(path))}: {error.strerror}")
 
 
+def missing(path: Path) -> RegistryError:
+    """Where there is no registry at ``path``."""
+    return RegistryError(f"the registry {printable(str(path))} is missing; restore the state folder from a backup")
+
+
+def file_identity(path: Path) -> tuple[int, int]:
+    """Which file has the name ``path`` now, whatever it holds; raises ``RegistryError`` where none can be found."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise missing(path)
+    except OSError as error:
+        raise RegistryError(f"the registry {printable(str(path))} can't be found: {error.strerror}")
+    return status.st_dev, status.st_ino
+
+
 def connect(path: Path) -> sa.Connection:
     """A connection to the existing file ``path`` with our settings, found to be sound; raises ``RegistryError``."""
     if not path.is_file():
-        raise RegistryError(f"the registry {printable(str(path))} is missing; restore the state folder from a backup")
+        raise missing(path)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         poolclass=StaticPool,

@@ -21,6 +21,7 @@ from socksfusion.registry.database import (
     connect,
     create_file,
     explained,
+    file_identity,
     migrate,
     revision,
     transaction,
@@ -41,6 +42,7 @@ class Registry:
     def __init__(self, path: Path, connection: sa.Connection, now: Callable[[], float]) -> None:
         self.path = path
         self.generation = 0
+        self._file = file_identity(path)
         self._connection = connection
         self._now = now
         self._served = ServedLock(path.with_suffix(".served"))
@@ -69,6 +71,19 @@ class Registry:
             registry.close()
             raise
         return registry
+
+    def follow(self) -> None:
+        """Go over to the file that has the registry's name now, if that is another one: a backup was put back.
+
+        SQLite would go on with the old one, which nobody else sees. Raises ``RegistryError``, and stays with the old
+        one, where there is none or it can't be used.
+        """
+        if file_identity(self.path) == self._file:
+            return
+        with Registry.open(self.path, self._now) as other:
+            self._connection, other._connection = other._connection, self._connection
+            self._file = other._file
+            self.generation += 1
 
     def close(self) -> None:
         """Let go of the file."""

@@ -28,7 +28,7 @@ class RegistryWatch(Service):
 
     Driven by three kinds of sources: a timer that looks for other processes' changes every
     ``limits.REGISTRY_POLL_SECONDS``; ``run``, for the Proxy's own changes; and the service's start and stop. While the
-    database fails, the snapshot stays as it was, and one line in the log says so.
+    database fails or its file is gone, the snapshot stays as it was, and one line in the log says so.
 
     The registry is opened by ``startService``, not before: twistd forks in between, and SQLite must not cross a fork.
     """
@@ -98,6 +98,8 @@ class RegistryWatch(Service):
         return cast("Deferred[T]", deferToThreadPool(self._reactor, self._threads, function, *args))
 
     def _run_and_look(self, function: Callable[..., T], args: Any, kwargs: Any) -> tuple[T, Snapshot | None]:
+        if self._registry is not None:
+            self._registry.follow()
         result = function(*args, **kwargs)
         try:
             return result, self._load_changes()
@@ -109,6 +111,7 @@ class RegistryWatch(Service):
         registry = self._registry
         if registry is None:
             return None  # stopService has just been called
+        registry.follow()
         # the version is asked first: a change after it is found by the next look
         now = (registry.data_version(), registry.generation)
         if now == self._loaded:

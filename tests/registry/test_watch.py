@@ -181,6 +181,67 @@ def test_errors_are_logged_once_and_the_snapshot_stays(
     assert len(seen) == 1
 
 
+def test_a_file_that_was_put_in_its_place_is_read(
+    watch: RegistryWatch, seen: list[Snapshot], registry: Registry, clock: SteppedReactor, tmp_path: Path
+) -> None:
+    """Row H2: a backup comes back while the Proxy runs. What is revoked in it must be shut out."""
+    watch.startService()
+    with Registry.create(tmp_path / "backup.sqlite") as backup:
+        backup.add_agent("acme", OLD)
+    for name in ("registry.sqlite-wal", "registry.sqlite-shm"):
+        (tmp_path / name).unlink()
+    (tmp_path / "backup.sqlite").rename(registry.path)
+    poll(clock)
+    assert len(seen) == 1
+    with Registry.open(registry.path) as other:
+        other.revoke_agent("acme")
+        poll(clock)
+        assert seen[-1].agents["acme"].revoked
+        assert other.is_served()
+        answers: list[object] = []
+        watch.run(watch.registry.restore_agent, "acme").addCallback(answers.append)
+        clock.advance(0)
+        assert answers == [True]
+        assert not other.agent("acme").revoked
+
+
+def test_a_file_that_is_gone_is_told_once_and_nothing_is_written_to_it(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor, logged: list[str], tmp_path: Path
+) -> None:
+    """Row H2: SQLite itself would go on with the deleted file."""
+    watch.startService()
+    before = watch.snapshot
+    registry.path.rename(tmp_path / "elsewhere")
+    for _ in range(3):
+        poll(clock)
+    assert len(logged) == 1
+    assert "is missing; restore the state folder from a backup; going on with what was read before" in logged[0]
+    assert watch.snapshot is before
+    failures: list[Failure] = []
+    watch.run(watch.registry.activate, OLD).addErrback(failures.append)
+    clock.advance(0)
+    assert failures[0].check(RegistryError)
+    (tmp_path / "elsewhere").rename(registry.path)
+    poll(clock)
+    assert logged[1:] == ["the registry can be read again"]
+    assert watch.snapshot.keys[OLD].state == "pending"
+
+
+def test_a_bad_file_in_its_place_changes_nothing(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor, logged: list[str], tmp_path: Path
+) -> None:
+    watch.startService()
+    (tmp_path / "bad").write_bytes(b"no database at all" * 100)
+    (tmp_path / "bad").rename(registry.path)
+    for name in ("registry.sqlite-wal", "registry.sqlite-shm"):
+        (tmp_path / name).unlink()
+    poll(clock)
+    poll(clock)
+    assert len(logged) == 1
+    assert "is damaged" in logged[0]
+    assert list(watch.snapshot.agents) == ["acme"]
+
+
 def test_a_call_that_is_done_answers_although_the_next_look_fails(
     watch: RegistryWatch, clock: SteppedReactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
