@@ -26,6 +26,7 @@ class ControlProtocol(Protocol):
         self._failed = failed
         self._ended = ended
         self._reader = RecordReader()
+        self._over = False
 
     def send(self, message: Message) -> None:
         """Send one message; ignored where the stream is gone."""
@@ -35,8 +36,10 @@ class ControlProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Records may be split and joined as they like."""
         for record in self._reader.receive_data(data):
+            if self._over:
+                return
             if isinstance(record, RecordError):
-                self._failed(str(record))
+                self._fail(str(record))
             elif isinstance(record, Unknown):
                 self._answer(record)
             else:
@@ -45,9 +48,13 @@ class ControlProtocol(Protocol):
     def _answer(self, record: Unknown) -> None:
         # answers must not pile up before somebody who only asks
         if self.transport.queued > limits.STREAM_SEND_BYTES:
-            self._failed("it takes no answers")
+            self._fail("it takes no answers")
         else:
             self.send(Unsupported(what=record.tag))
+
+    def _fail(self, why: str) -> None:
+        self._over = True
+        self._failed(why)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream is gone."""

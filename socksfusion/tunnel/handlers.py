@@ -62,8 +62,9 @@ class EventHandlers:
         self._openings.give_up()
 
     def _session_failed(self, event: events.SessionFailed) -> None:
-        cut(event.streams, str(event.error))
+        # first, so that the end of the control stream is not taken for the reason
         self._carrier.session_failed(event.error)
+        cut(event.streams, str(event.error))
 
 
 def cut(streams: list[Stream], why: str) -> None:

@@ -120,6 +120,20 @@ class TestEnds:
         assert pair.agent_owner.losses[0].startswith("protocol error: ")
         assert not pair.clock.getDelayedCalls()
 
+    def test_a_broken_session_is_the_reason_though_a_stream_ends_the_carrier_when_it_is_cut(self) -> None:
+        """As the control stream does. The peer keeps the time that a refusal has (GA1: one second)."""
+        pair = Pair()
+        _, there = pair.open()
+        there.connectionLost = lambda reason: pair.agent.end("the control stream ended")
+        pair.proxy_end.reading = False
+        pair.proxy.tls.send(b"\x07" + b"\0" * 11)
+        pair.proxy._flush_tls()
+        pair.pass_time(limits.REFUSAL_LINGER_SECONDS + 0.25)
+        assert pair.agent_owner.losses == ["protocol error: version 7"]
+        pair.proxy_end.reading = True
+        pair.pump()
+        assert pair.proxy_owner.losses == ["the other end went away with code 1"]
+
     def test_a_fault_above_the_session_is_counted_and_told(self) -> None:
         pair = Pair()
         pair.open()
