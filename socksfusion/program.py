@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEventAsClassicLogText
 from twisted.python.usage import Options
@@ -61,8 +62,21 @@ class Program(MultiService):
             start()
         except OperatorError as error:
             if self.daemon:
-                raise  # twistd passes it on to the shell, and ends with 1
+                _log.error("{text}", text=visible(str(error)))
+                raise  # twistd passes its first words on to the shell, and ends with 1
             self.end(error.exit_code, str(error))
+
+    def stopService(self) -> "Deferred[None]":
+        """Stop the services one after the other, the last first: each may rely on those before it until it is done."""
+        Service.stopService(self)  # MultiService's stops all of them at once
+        return Deferred.fromCoroutine(self._stop_services())
+
+    async def _stop_services(self) -> None:
+        for service in reversed(list(self)):
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:
+                _log.failure("a service could not be stopped")
 
     def end(self, code: ExitCode, text: str = "") -> None:
         """Stop every service and end the process with ``code``; ``text`` tells the user why, in one line.

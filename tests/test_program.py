@@ -17,11 +17,24 @@ from socksfusion.exit_codes import ExitCode
 from socksfusion.options import ProgramOptions, text
 from socksfusion.program import make_program
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 class Options(ProgramOptions):
     program = "probe"
     optParameters = [text("do", None, "what to do"), text("step", "0", "of the wall clock")]
+
+class Slow(Service):
+    def __init__(self, what, fails=False):
+        self.what, self.fails = what, fails
+
+    def stopService(self):
+        print(self.what, "ends", file=sys.__stdout__)
+        done = Deferred()
+        done.addCallback(lambda _: print(self.what, "ended", file=sys.__stdout__))
+        from twisted.internet import reactor
+        reactor.callLater(0.01, *((done.errback, ValueError(self.what)) if self.fails else (done.callback, None)))
+        return done
 
 class Probe(Service):
     def __init__(self, program):
@@ -40,6 +53,12 @@ class Probe(Service):
         self.program.end(ExitCode.NOT_REGISTERED)
 
     def normal(self):
+        self.program.end(ExitCode.NORMAL)
+
+    def in_order(self):
+        self.program.addService(Slow("second"))
+        self.program.addService(Slow("third", fails=True))
+        self.program.addService(Slow("fourth"))
         self.program.end(ExitCode.NORMAL)
 
     def escape(self):
@@ -135,6 +154,14 @@ def test_exit_codes(probe_folder: Path, do: str, code: int) -> None:
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
 
 
+def test_services_stop_one_after_the_other_whatever_becomes_of_one(probe_folder: Path) -> None:
+    done = twistd(probe_folder, "in_order")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == ["fourth ends", "fourth ended", "third ends", "second ends", "second ended"]
+    assert "a service could not be stopped" in done.stderr
+    assert "ValueError: third" in done.stderr
+
+
 def test_an_error_of_make_service_is_one_line(probe_folder: Path) -> None:
     done = twistd(probe_folder, "bad_state")
     assert (done.returncode, done.stdout) == (3, "")
@@ -162,6 +189,7 @@ def test_a_daemon_tells_the_shell_that_it_could_not_start(probe_folder: Path) ->
     done = run(probe_folder, "--pidfile=", "--logfile=log", "probe", "--do", "port_in_use")
     assert done.returncode == 1
     assert "can't listen on" in done.stderr
+    assert "Address already in use; end the program that has it" in (probe_folder / "log").read_text()
 
 
 def test_the_log_has_no_control_character(probe_folder: Path) -> None:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from socksfusion import limits
@@ -46,14 +47,16 @@ class GateBook(Protocol):
         """Note an agent's last error."""
 
 
-class AgentGate:
-    """Judges every visit and looks after those that serve.
+class AgentGate(Service):
+    """Judges every visit and looks after those that serve; when it is stopped it ends them all.
 
     A key that the registry knows as *pending* becomes the active one when it first comes; the older copy is refused as
     *replaced*. Of two programs with one key the older keeps its place if it answers a ping in time; the same program
     that comes back by another way replaces its own ghost at once. ``wall`` gives Unix seconds for what is written
     down.
     """
+
+    name = "gate"
 
     def __init__(
         self,
@@ -72,6 +75,18 @@ class AgentGate:
         self._refusals = refusals
         self._wall = wall
         self._settled: dict[Visit, Callable[[], None]] = {}
+        self._visits: set[Visit] = set()
+        self._emptied: Deferred[None] | None = None
+
+    def stopService(self) -> Deferred[None]:
+        """End every visit in order, which cuts its Clients; fires when all are gone. Nobody must come any more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if not self._visits:
+            return succeed(None)
+        self._emptied = Deferred()
+        for visit in list(self._visits):
+            visit.end("the Proxy was stopped")
+        return self._emptied
 
     @property
     def snapshot(self) -> Snapshot:
@@ -79,7 +94,8 @@ class AgentGate:
         return self._book.snapshot
 
     def expect(self, visit: Visit, settled: Callable[[], None]) -> None:
-        """``settled`` is called once when ``visit`` is welcomed, refused or gone."""
+        """Somebody is at the door; ``settled`` is called once when ``visit`` is welcomed, refused or gone."""
+        self._visits.add(visit)
         self._settled[visit] = settled
 
     def judge(self, visit: Visit) -> None:
@@ -135,6 +151,9 @@ class AgentGate:
         elif not visit.refused:
             self._refusals.refuse("agent-handshake", visit.peer, why)
         self._connected.remove(visit)
+        self._visits.discard(visit)
+        if self._emptied is not None and not self._visits:
+            self._emptied.callback(None)
 
     def _standing(self, visit: Visit) -> Reason | None:
         """Why the registry does not let this key in, or None."""
@@ -174,8 +193,7 @@ class AgentGate:
 
     def _not_activated(self, failure: Failure, visit: Visit) -> None:
         _log.error("the registry could not take up the new key of {agent}: {why}", agent=visit.agent, why=failure.value)
-        if visit.carrier is not None:
-            visit.carrier.end("the registry could not take up its key")
+        visit.end("the registry could not take up its key")
 
     def _admit(self, visit: Visit) -> None:
         assert visit.carrier is not None

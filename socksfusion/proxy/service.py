@@ -128,6 +128,7 @@ def build(program: Program) -> None:
         proxy.liveness,
         proxy.scans,
         proxy.certificate,
+        proxy.gate,
         Listener(program.reactor, options["agents"], proxy.agents),
         Listener(program.reactor, options["clients"], ClientFactory(proxy.front)),
         proxy.ports,

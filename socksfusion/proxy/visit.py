@@ -119,6 +119,11 @@ class Visit:
         self.control.send(Refused(reason=reason, detail=REFUSAL_TEXTS[reason]))
         self.carrier.refuse(f"refused: {REFUSAL_TEXTS[reason]}", keep=self.control.transport)
 
+    def end(self, why: str) -> None:
+        """End the session in order; ``why`` is for the log."""
+        if self.carrier is not None:
+            self.carrier.end(why)
+
     # -- the control stream ----------------------------------------------------------------------------------------
 
     def _control_opened(self, transport: StreamTransport | None) -> None:
@@ -146,5 +151,5 @@ class Visit:
             self.carrier.fail(f"control stream: {why}")
 
     def _control_ended(self) -> None:
-        if self.carrier is not None and not self.over:
-            self.carrier.end("the Agent ended its control stream")
+        if not self.over:
+            self.end("the Agent ended its control stream")

@@ -3,6 +3,9 @@
 A reactor that watches a socket for writing hears of a reset at once and closes the socket, with all that was not read
 yet (reading was paused, or one read does not take everything). Here the end waits: what was to be written is dropped,
 and reading goes on, at the pace of whoever pauses it, up to the last byte.
+
+And a loss stays one: Twisted shuts a socket down before it closes it, also when the reactor ends in the middle of a
+transfer, and the other end would take that FIN for the end of the data.
 """
 
 import fcntl
@@ -64,8 +67,12 @@ class _PatientEnd:
         self._end(self._reason)
 
     def _end(self, reason: Failure) -> None:
-        vars(self._transport).pop("readConnectionLost", None)
-        del self._transport.connectionLost
+        # a loss that comes in the same turn as an abort is told twice; Twisted's transports ignore the second
+        for name in ("readConnectionLost", "connectionLost"):
+            vars(self._transport).pop(name, None)
+        if not reason.check(error.ConnectionDone, error.ConnectionAborted):
+            # which closes by RST
+            reason = Failure(error.ConnectionAborted(reason.getErrorMessage()))
         self._lost(reason)
 
 

@@ -1,6 +1,7 @@
-"""A program that dies: whoever was in the middle of a transfer is told so by a reset, never by a clean end."""
+"""A program that ends: whoever was in the middle of a transfer is told so by a reset, never by a clean end."""
 
 import os
+import signal
 import socket
 import threading
 
@@ -39,15 +40,29 @@ class Running:
         self.agent: Program = installed.start_agent(copy)
         self.clients_port = installed.clients_port
 
+    def end(self, name: str, by: str) -> None:
+        """End the Agent or the Proxy by SIGKILL, or by SIGTERM, which it answers by an orderly end of its own."""
+        program: Program = getattr(self, name)
+        if by == "kill":
+            program.kill()
+        else:
+            assert program.stop() == -signal.SIGTERM
+            assert "Traceback" not in "\n".join(program.log)
+
 
 @pytest.fixture
 def running(installed: Installation) -> Running:
     return Running(installed)
 
 
-@pytest.mark.parametrize("killed", ["agent", "proxy"])
+ends = pytest.mark.parametrize(
+    ("ended", "by"), [("agent", "kill"), ("proxy", "kill"), ("agent", "stop"), ("proxy", "stop")]
+)
+
+
+@ends
 @pytest.mark.parametrize("reads_first", [True, False])
-def test_a_download_that_is_cut_looks_cut(running: Running, killed: str, reads_first: bool) -> None:
+def test_a_download_that_is_cut_looks_cut(running: Running, ended: str, by: str, reads_first: bool) -> None:
     """Client and target both see it, whether the client was reading or had stopped."""
     target_saw: list[OSError] = []
     told = threading.Event()
@@ -63,14 +78,14 @@ def test_a_download_that_is_cut_looks_cut(running: Running, killed: str, reads_f
         if reads_first:
             for _ in range(100):
                 receive_exactly(client, len(BLOCK))
-        getattr(running, killed).kill()
+        running.end(ended, by)
         assert isinstance(read_until_error(client), ConnectionResetError)
         assert told.wait(30)
     assert isinstance(target_saw[0], ConnectionResetError | BrokenPipeError)
 
 
-@pytest.mark.parametrize("killed", ["agent", "proxy"])
-def test_an_upload_that_is_cut_looks_cut(running: Running, killed: str) -> None:
+@ends
+def test_an_upload_that_is_cut_looks_cut(running: Running, ended: str, by: str) -> None:
     target_saw: list[OSError | None] = []
     told = threading.Event()
     begun = threading.Event()
@@ -91,13 +106,13 @@ def test_an_upload_that_is_cut_looks_cut(running: Running, killed: str) -> None:
 
         threading.Thread(target=upload).start()
         assert begun.wait(30)
-        getattr(running, killed).kill()
+        running.end(ended, by)
         assert told.wait(30)
     assert isinstance(target_saw[0], ConnectionResetError)
 
 
-@pytest.mark.parametrize("killed", ["agent", "proxy"])
-def test_connections_at_rest_are_reset_too(running: Running, killed: str) -> None:
+@ends
+def test_connections_at_rest_are_reset_too(running: Running, ended: str, by: str) -> None:
     target_saw: list[OSError | None] = []
     told = threading.Event()
 
@@ -109,7 +124,7 @@ def test_connections_at_rest_are_reset_too(running: Running, killed: str) -> Non
     with Target(serve) as target, socks_connect(running.clients_port, "127.0.0.1", target.port) as client:
         client.sendall(b"x")
         assert receive_exactly(client, 1) == b"x"
-        getattr(running, killed).kill()
+        running.end(ended, by)
         assert isinstance(read_until_error(client), ConnectionResetError)
         assert told.wait(30)
     assert isinstance(target_saw[0], ConnectionResetError)
@@ -139,6 +154,21 @@ def test_what_came_before_a_fin_is_delivered_although_the_agent_is_lost(running:
         client.settimeout(30)
         assert receive_exactly(client, size) == data
         assert client.recv(1) == b"", "the target's FIN"
+
+
+def test_an_answer_that_waits_for_its_reader_is_not_cut_short_by_a_clean_end(running: Running) -> None:
+    """The target has ended, and the Proxy, which has all of it, is stopped before the client has read it."""
+    size = 3_000_000
+    with (
+        Target(lambda connection: connection.sendall(bytes(size))) as target,
+        socks_connect(running.clients_port, "127.0.0.1", target.port) as client,
+    ):
+        wait_until(
+            lambda: not sockets_to(target.port, ESTABLISHED),
+            lambda: sockets_to(target.port, ESTABLISHED),
+        )
+        running.end("proxy", "stop")
+        assert isinstance(read_until_error(client), ConnectionResetError)
 
 
 def test_without_a_fin_nothing_looks_complete(running: Running) -> None:

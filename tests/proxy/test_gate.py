@@ -3,6 +3,7 @@
 from twisted.internet.error import ConnectionLost
 
 from socksfusion import limits
+from socksfusion.tunnel.stream import CarrierLost
 from socksfusion.wire.messages import PROTOCOL, Hello, Running, Welcome
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 from tests.tunnel.pair import HalfCloseable
@@ -196,3 +197,35 @@ def test_no_hello_in_time() -> None:
     assert visitor.lost_why is not None
     assert house.refusals.counts["agent-handshake"] == 1
     assert not house.gate._settled
+
+
+class TestStopping:
+    def stopped(self, house: Gatehouse) -> list[None]:
+        fired: list[None] = []
+        house.gate.stopService().addCallback(fired.append)
+        return fired
+
+    def test_with_nobody_there(self) -> None:
+        assert self.stopped(Gatehouse()) == [None]
+
+    def test_everybody_is_told_and_waited_for(self) -> None:
+        """Who serves, and who has not said hello."""
+        house = house_of_acme()
+        serving, silent = house.come(), house.come(1, says_hello=False)
+        stream = stream_to(house, serving)
+        fired = self.stopped(house)
+        assert fired == []
+        house.pump()
+        assert fired == [None]
+        assert serving.lost_why == silent.lost_why == "the other end went away with code 0"
+        assert stream.lost is CarrierLost
+        assert house.book.notes[-1] == ("left", "acme", "the Proxy was stopped", 1000.0)
+
+    def test_one_that_takes_nothing_holds_it_up_for_5_seconds(self) -> None:
+        house = house_of_acme()
+        house.come().vanish()
+        fired = self.stopped(house)
+        house.pass_time(limits.SESSION_CLOSE_SECONDS - 0.25)
+        assert fired == []
+        house.pass_time(0.25)
+        assert fired == [None]
