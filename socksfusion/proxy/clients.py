@@ -167,11 +167,12 @@ class ClientProtocol(protocol.Protocol):
             return
         self._socks.reply(Reply.SUCCEEDED, opened.bound_host, opened.bound_port)
         transport = self.transport
-        eager.writer(transport)(self._socks.data_to_send())
         transport.bufferSize = limits.PLAIN_READ_BYTES
         if self._socks.early_room <= 0 and not self._ended:
             transport.resumeProducing()
+        # the relay first, which delivers nothing yet: once the reply is out, a killed Proxy must look like a cut
         self._front.join(transport, opened.stream, self._socks.early_data)
+        eager.writer(transport)(self._socks.data_to_send())
         if self._ended:
             # the relay's protocol stands in our place by now and has not seen the FIN
             transport.protocol.readConnectionLost()
