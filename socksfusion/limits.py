@@ -28,6 +28,12 @@ MANHOLE_PASSPHRASE_SECONDS: Final = 60.0
 """Once a known key was named, its owner has this long to unlock it."""
 INCOMPLETE_REQUESTS: Final = 1024
 """Clients whose SOCKS request is not complete; above it the oldest of them is closed, never the newcomer."""
+CLIENTS_DESCRIPTORS_PERCENT: Final = 80
+"""Of the limit of open files (RLIMIT_NOFILE); a Client that comes when so many are open is closed at once."""
+ADMIN_DESCRIPTORS: Final = 16
+"""Below that limit: agents and dials to Targets leave so many for the manhole and the program itself."""
+OWN_DESCRIPTORS: Final = 4
+"""Below that limit: the manhole leaves so many for the program itself."""
 LISTEN_BACKLOG: Final = 1024
 """Connections that the kernel keeps ready for a listener."""
 PORT_RETRY_SECONDS: Final = 5.0
@@ -74,7 +80,7 @@ PROCESS_GROWTH_BYTES: Final = 256 * MIB
 """The same over all sessions of a process."""
 PROCESS_UNREAD_BYTES: Final = 256 * MIB
 """Received and not yet consumed, over a process; above it the stream with the most unread is reset."""
-FRAME_BODY_BYTES: Final = 64 * KIB
+FRAME_BODY_BYTES: Final = 128 * KIB
 """The largest data frame that we send."""
 STREAMS_PER_SESSION: Final = 16384
 """Open streams of one session."""
@@ -104,11 +110,9 @@ CARRIER_READ_BYTES: Final = 256 * KIB
 """One read of the carrier's socket."""
 CARRIER_UNSENT_BYTES: Final = 128 * KIB
 """Bytes of a carrier that the kernel holds unsent before it takes more (TCP_NOTSENT_LOWAT)."""
-EAGER_WRITE_BYTES: Final = 4 * KIB
-"""A write of at most this goes to the socket at once where nothing waits before it."""
-CARRIER_FLUSH_BYTES: Final = 256 * KIB
+CARRIER_FLUSH_BYTES: Final = 128 * KIB
 """Frames that go into one flush of the carrier."""
-PLAIN_READ_BYTES: Final = 64 * KIB
+PLAIN_READ_BYTES: Final = 128 * KIB
 """One read of a Client's or Target's socket."""
 RECORD_BYTES: Final = 16 * KIB
 """The largest control message."""

@@ -12,12 +12,12 @@ from typing import Any, Final
 from typing import Protocol as Interface
 
 from twisted.internet import error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
-from socksfusion import limits
+from socksfusion import descriptors, limits
 from socksfusion.agent.errors import ConnectFailed
 from socksfusion.tunnel.plain import prepare
 from socksfusion.wire.socks5 import Reply
@@ -63,6 +63,12 @@ class DialFailed(ConnectFailed):
             self.rule = "dial"
 
 
+class NoDescriptors(ConnectFailed):
+    """Too many files are open here: nothing is known about the Target."""
+
+    rule = "descriptors"
+
+
 class DialReactor(Interface):
     """What dialling needs of the reactor."""
 
@@ -102,13 +108,17 @@ class Dialler:
     def __init__(self, reactor: DialReactor, prepare: Callable[[Any], None] = prepare) -> None:
         self._reactor = reactor
         self._prepare = prepare
+        self.headroom = descriptors.for_work()
 
     def dial(self, addresses: Sequence[str], port: int, seconds: float) -> "Deferred[ITCPTransport]":
         """A connected transport of the first address that accepts, within ``seconds`` in all.
 
         The transport reads nothing before the Deferred has fired: who waits for it sets its protocol then. Fails with
-        :class:`DialFailed`; cancelling ends every attempt. At most ``limits.ADDRESSES_PER_NAME`` addresses are tried.
+        :class:`ConnectFailed`; cancelling ends every attempt. At most ``limits.ADDRESSES_PER_NAME`` are tried.
         """
+        refused = self.headroom.refusal()
+        if refused is not None:
+            return fail(NoDescriptors(refused))
         dial = _Dial(self._reactor, self._prepare, alternate(addresses)[: limits.ADDRESSES_PER_NAME], port, seconds)
         dial.start()
         return dial.result

@@ -13,6 +13,7 @@ from twisted.conch.ssh.factory import SSHFactory
 from twisted.conch.ssh.keys import Key
 from twisted.internet.interfaces import IAddress
 
+from socksfusion import descriptors
 from socksfusion.admission import Admission
 from socksfusion.endpoints import Listener
 from socksfusion.manhole.console import ManholeConnection, ManholeUser
@@ -58,6 +59,7 @@ class ManholeFactory(SSHFactory):
         self.privateKeys = {host_key.sshType(): host_key}
         self.publicKeys = {host_key.sshType(): host_key.public()}
         self._admission = Admission()
+        self.headroom = descriptors.for_admins()
         self._namespace = namespace
         self._banner = banner
 
@@ -66,6 +68,10 @@ class ManholeFactory(SSHFactory):
         # a Unix socket has no addresses: its users count as one
         host = str(getattr(addr, "host", "unix"))
         peer = f"{host}:{getattr(addr, 'port', '')}"
+        refused = self.headroom.refusal()
+        if refused is not None:
+            self.refusals.refuse("descriptors", peer, refused)
+            return None
         refused = self._admission.take(host)
         if refused is not None:
             self.refusals.refuse("manhole-flood", peer, refused)

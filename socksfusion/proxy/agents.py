@@ -7,7 +7,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
-from socksfusion import limits
+from socksfusion import descriptors, limits
 from socksfusion.admission import Admission
 from socksfusion.proxy.gate import AgentGate
 from socksfusion.proxy.visit import Visit
@@ -44,10 +44,15 @@ class AgentsFactory(ServerFactory):
         self._make_session = make_session
         self._handshake_seconds = handshake_seconds
         self._admission = Admission(per_address, total)
+        self.headroom = descriptors.for_work()
 
     def buildProtocol(self, addr: IAddress | None) -> Carrier | None:
-        """A carrier with its visit; None (closed at once) above the bounds on strangers."""
+        """A carrier with its visit; None (closed at once) above the bounds on strangers and on open files."""
         peer: Any = addr
+        refused = self.headroom.refusal()
+        if refused is not None:
+            self._refusals.refuse("descriptors", f"{peer.host}:{peer.port}", refused)
+            return None
         refused = self._admission.take(peer.host)
         if refused is not None:
             self._refusals.refuse("agents-flood", f"{peer.host}:{peer.port}", refused)

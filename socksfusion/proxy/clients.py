@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IReact
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksfusion import limits
+from socksfusion import descriptors, limits
 from socksfusion.log import make_logger
 from socksfusion.proxy.deadlines import Deadlines
 from socksfusion.refusals import Refusals
@@ -56,6 +56,7 @@ class SocksFront:
         self.router = router
         self.refusals = refusals
         self.join = join
+        self.headroom = descriptors.for_clients()
         self.incomplete: Deadlines[ClientProtocol] = Deadlines(clock, negotiation_seconds, _time_out)
         """Clients whose request is not whole."""
         self.lingering: Deadlines[ClientProtocol] = Deadlines(
@@ -233,6 +234,11 @@ class ClientFactory(protocol.ServerFactory):
         self._front = front
         self._agent = agent
 
-    def buildProtocol(self, addr: IAddress | None) -> ClientProtocol:
-        """The protocol for a Client that connects from ``addr``."""
-        return ClientProtocol(self._front, self._agent, addr)
+    def buildProtocol(self, addr: IAddress | None) -> ClientProtocol | None:
+        """The protocol for a Client from ``addr``; None (closed at once) where too many files are open."""
+        client = ClientProtocol(self._front, self._agent, addr)
+        refused = self._front.headroom.refusal()
+        if refused is not None:
+            self._front.refusals.refuse("descriptors", client.peer, refused)
+            return None
+        return client

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.agent.dial import DialFailed, Dialler, alternate, failure_of
+from socksfusion.descriptors import Headroom
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_network import FakeNetwork
 
@@ -220,3 +221,14 @@ def test_the_same_port_at_another_address_is_no_such_thing() -> None:
     dial = Dialling(["192.0.2.1"])
     transport = dial.accept(0, host=IPv4Address("TCP", "192.0.2.9", 80))
     assert dial.results == [transport]
+
+
+def test_j1_too_many_open_files_are_no_failure_of_the_target() -> None:
+    network = FakeNetwork()
+    dialler = Dialler(network.reactor, prepare=mark)
+    dialler.headroom = Headroom(0)
+    results: list[Any] = []
+    dialler.dial(["192.0.2.1"], 80, 10).addErrback(results.append)
+    assert network.hosts == []
+    failure = results[0].value
+    assert (failure.reply, failure.tried, failure.rule) == (Reply.GENERAL_FAILURE, False, "descriptors")

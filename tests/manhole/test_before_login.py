@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from socksfusion import limits
+from socksfusion.descriptors import Headroom
 from socksfusion.manhole.keys import load_host_key
 from socksfusion.manhole.service import ManholeFactory
 from socksfusion.manhole.transport import ManholeTransport
@@ -210,6 +211,12 @@ def test_a2_strangers_are_bounded_by_address_and_counted_back(factory: ManholeFa
         visit.server.connectionLost()
     assert factory.buildProtocol(ADDRESS) is not None
     assert factory.reactor.getDelayedCalls() == []
+
+
+def test_j1_too_many_open_files_close_a_newcomer_at_once(factory: ManholeFactory) -> None:
+    factory.headroom = Headroom(0)
+    assert factory.buildProtocol(ADDRESS) is None
+    assert factory.refusals.counts == {"descriptors": 1}
 
 
 @pytest.mark.parametrize("method", [b"password", b"keyboard-interactive", b"hostbased", b"no\xffsuch"])

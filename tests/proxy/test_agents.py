@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 
 from socksfusion import limits
+from socksfusion.descriptors import Headroom
 from tests.proxy.gatehouse import Gatehouse, digest
 from tests.tunnel.certificates import proxy_side
 from tests.tunnel.pipe import pipe
@@ -55,6 +56,15 @@ def test_all_strangers_together_are_bounded() -> None:
     assert stranger(house, "198.51.100.7") is None
     house.pass_time(limits.HANDSHAKE_SECONDS + 0.5)
     assert stranger(house, "198.51.100.7") is not None
+
+
+def test_j1_too_many_open_files_close_a_newcomer_at_once() -> None:
+    house = house_of_acme()
+    house.factory.headroom = Headroom(0)
+    assert stranger(house) is None
+    assert house.refusals.counts == {"descriptors": 1}
+    house.factory.headroom = Headroom(1 << 30)
+    assert house.come().welcome is not None
 
 
 def test_who_has_been_welcomed_or_refused_counts_no_more() -> None:

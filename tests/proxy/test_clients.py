@@ -16,6 +16,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from socksfusion import limits
+from socksfusion.descriptors import Headroom
 from socksfusion.proxy.clients import ClientFactory, ClientProtocol, SocksFront
 from socksfusion.proxy.opening import Opened
 from socksfusion.refusals import Refusals
@@ -99,6 +100,7 @@ class Proxy:
         transport = ClientTransport()
         client = ClientFactory(self.front, agent).buildProtocol(address)
         transport.protocol = client
+        assert client is not None
         client.makeConnection(transport)
         for data in sent:
             transport.protocol.dataReceived(data)
@@ -368,3 +370,11 @@ def test_one_timer_serves_all_and_none_is_left(proxy: Proxy) -> None:
     assert len(proxy.clock.getDelayedCalls()) == 1
     proxy.clock.advance(limits.NEGOTIATION_SECONDS)
     assert proxy.clock.getDelayedCalls() == []
+
+
+def test_j1_too_many_open_files_close_a_newcomer_at_once() -> None:
+    proxy = Proxy()
+    proxy.front.headroom = Headroom(0)
+    assert ClientFactory(proxy.front).buildProtocol(PEER) is None
+    assert proxy.refusals.counts == {"descriptors": 1}
+    assert proxy.watched() == 0
