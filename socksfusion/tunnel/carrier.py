@@ -24,6 +24,8 @@ from socksfusion.tunnel.openings import Opened, Openings
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.tls import TLSFailed, TLSMachine
 from socksfusion.wire.yamux.errors import ProtocolError
+from socksfusion.wire.yamux.events import Event
+from socksfusion.wire.yamux.joining import join_data
 from socksfusion.wire.yamux.session import Session
 
 
@@ -125,12 +127,14 @@ class Carrier(Protocol):
 
     def _receive(self, pieces: list[bytes], now: float) -> None:
         receive, handlers = self.session.receive_data, self._handlers
+        happened: list[Event] = []
         for piece in pieces:
-            for event in receive(piece, now):
-                # nothing counts that a peer says after we have cut it off, in the same read too
-                if self._aborted:
-                    return
-                handlers[type(event)](event)
+            happened += receive(piece, now)
+        for event in join_data(happened):
+            # nothing counts that a peer says after we have cut it off, in the same read too
+            if self._aborted:
+                return
+            handlers[type(event)](event)
         self._tell_ended()
         self._open_waiting()
 

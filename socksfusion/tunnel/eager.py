@@ -1,13 +1,11 @@
-"""Small writes go to the socket at once where nothing waits before them.
+"""Writes go to the socket at once where nothing waits before them.
 
 Twisted's transports write in the reactor's next turn, which costs two changes of the epoll set and one more event. That
-pays where writes add up; a reply of a few bytes is better sent while we are here (figures: docs/performance.md).
+pays where writes add up; ours are gathered already when they come here (figures: docs/performance.md).
 """
 
 from collections.abc import Callable
 from typing import Any
-
-from socksfusion import limits
 
 
 def writer(transport: Any) -> Callable[[bytes], None]:
@@ -19,7 +17,7 @@ def writer(transport: Any) -> Callable[[bytes], None]:
         return queue
 
     def write(data: bytes) -> None:
-        if len(data) > limits.EAGER_WRITE_BYTES or transport.dataBuffer or transport._tempDataBuffer:
+        if transport.dataBuffer or transport._tempDataBuffer:
             queue(data)
             return
         try:

@@ -30,7 +30,8 @@ class Link:
         self._may_send = 0.0
         self._to_server: deque[tuple[float, bytes]] = deque()
         self._to_client: deque[tuple[float, bytes]] = deque()
-        self.client = Session(client=True, now=0.0)
+        # small frames: their length is the graininess of the simulated line
+        self.client = Session(client=True, now=0.0, frame_bytes=len(_CHUNK))
         self.server = Session(client=False, now=0.0, **arguments)
         self.read = 0
 

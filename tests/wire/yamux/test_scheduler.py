@@ -1,10 +1,18 @@
 """Whose frame is next: control frames first, turns among streams, chunks cut and merged."""
 
-from socksfusion.limits import FRAME_BODY_BYTES, KIB
+from functools import partial
+
+from socksfusion.limits import KIB
+from tests.wire.yamux import sides
 from tests.wire.yamux.frames import ACK, FIN, RST, SYN, WINDOW, data, parse, ping, update
-from tests.wire.yamux.sides import accept, acceptor, opener, sent
+from tests.wire.yamux.sides import accept, sent
 
 ONE_FRAME = 1
+FRAME = 64 * KIB
+"""Four of them fill a window, whatever the product's own default is."""
+
+acceptor = partial(sides.acceptor, frame_bytes=FRAME)
+opener = partial(sides.opener, frame_bytes=FRAME)
 
 
 def next_frame(session: object) -> tuple[int, int, int, bytes | int]:
@@ -19,7 +27,7 @@ def test_a_large_chunk_is_cut_into_frames() -> None:
     chunk = bytes(range(256)) * (150 * KIB // 256)
     stream.send(chunk)
     frames = sent(session)
-    assert [len(frame[3]) for frame in frames] == [FRAME_BODY_BYTES, FRAME_BODY_BYTES, 150 * KIB - 2 * FRAME_BODY_BYTES]
+    assert [len(frame[3]) for frame in frames] == [FRAME, FRAME, 150 * KIB - 2 * FRAME]
     assert b"".join(frame[3] for frame in frames) == chunk
 
 
@@ -29,7 +37,7 @@ def test_small_chunks_are_merged_into_one_frame() -> None:
     for letter in b"abc":
         stream.send(bytes([letter]))
     assert sent(session) == [(0, 0, 1, b"abc")]
-    stream.send(b"x" * (FRAME_BODY_BYTES - 1))
+    stream.send(b"x" * (FRAME - 1))
     stream.send(b"yz")
     assert [frame[3][-1:] for frame in sent(session)] == [b"y", b"z"]
 
@@ -37,7 +45,7 @@ def test_small_chunks_are_merged_into_one_frame() -> None:
 def test_a_whole_chunk_is_not_copied() -> None:
     session = acceptor()
     stream = accept(session)
-    chunk = bytes(FRAME_BODY_BYTES)
+    chunk = bytes(FRAME)
     stream.send(chunk)
     assert session.data_to_send(1 << 20)[1] is chunk
 
@@ -46,7 +54,7 @@ def test_streams_take_turns() -> None:
     session = acceptor()
     streams = [accept(session, stream_id) for stream_id in (1, 3, 5)]
     for stream in streams:
-        stream.send(bytes(2 * FRAME_BODY_BYTES))
+        stream.send(bytes(2 * FRAME))
     assert [frame[2] for frame in sent(session)] == [1, 3, 5, 1, 3, 5]
 
 
@@ -96,7 +104,7 @@ def test_a_call_gives_about_the_limit_and_whole_frames() -> None:
     session = opener()
     session.open_stream(0.0).send(bytes(WINDOW))
     pieces = session.data_to_send(100_000)
-    assert sum(len(piece) for piece in pieces) == 2 * (FRAME_BODY_BYTES + 12)
+    assert sum(len(piece) for piece in pieces) == 2 * (FRAME + 12)
 
 
 def test_queued_bytes_counts_what_could_be_sent_now() -> None:
