@@ -163,6 +163,8 @@ UNREGISTERED_RETRY_SECONDS: Final = 300.0
 # -- scans and registry -------------------------------------------------------------------------------------------
 SCAN_IDLE_SECONDS: Final = 900.0
 """A scan that a Client's connection began ends after this long without streams."""
+SCANS_REMEMBERED: Final = 1024
+"""Scans that an Agent knows to be told already; above it the oldest is forgotten."""
 REGISTRY_POLL_SECONDS: Final = 0.5
 """Between two looks at the registry for changes of the admin commands."""
 REGISTRY_WRITE_SECONDS: Final = 1.0

@@ -129,7 +129,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise usage.UsageError(f"can't read the configuration file {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the last: thousands of brackets
         raise usage.UsageError(f"{path} is not a TOML file: {error}") from error
 
 

@@ -109,6 +109,7 @@ def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
         ("exit-if-unregistered = 1", "must be true or false"),
         ("ping = ", "not a TOML file"),
         ("ping = 1\nping = 2", "not a TOML file"),
+        ("ping = " + "[" * 20_000, "not a TOML file"),
     ],
 )
 def test_a_bad_file_is_refused_and_named(tmp_path: Path, text: str, complaint: str) -> None:

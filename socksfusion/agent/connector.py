@@ -73,7 +73,7 @@ class Connector(Service):
         self._backoff = backoff
         self._handshake_seconds = handshake_seconds
         self._exit_if_unregistered = exit_if_unregistered
-        self._scans: set[str] = set()
+        self._scans: dict[str, None] = {}
         self._dialling: Deferred[IProtocol] | None = None
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
@@ -121,12 +121,14 @@ class Connector(Service):
     def scan_started(self, message: ScanStarted) -> None:
         """A scan runs; one that this program has told of already is the same after a reconnection."""
         if message.scan not in self._scans:
-            self._scans.add(message.scan)
+            self._scans[message.scan] = None
+            if len(self._scans) > limits.SCANS_REMEMBERED:
+                del self._scans[next(iter(self._scans))]
             self.messages.scan_started()
 
     def scan_finished(self, scan: str) -> None:
         """A scan is over: its id won't come again."""
-        self._scans.discard(scan)
+        self._scans.pop(scan, None)
 
     def lost(self, call: Call, why: str) -> None:
         """The carrier is gone: leave, or dial again after the right wait."""

@@ -68,7 +68,7 @@ class AgentCopy:
             raise ExposedCopyError(str(error))
         except PrivateFileError as error:
             raise CopyError(str(error))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):  # the last: thousands of brackets
             raise _damaged(path, "it can't be parsed")
         return cls._from_values(path, values)
 

@@ -197,6 +197,16 @@ class TestRefusals:
 
 
 class TestScans:
+    def test_f_a_proxy_can_not_fill_the_memory_with_scans(self, world: World) -> None:
+        side = world.serve()
+        for number in range(limits.SCANS_REMEMBERED + 1):
+            side.control.send(ScanStarted(scan=str(number)))
+            world.pump()
+        assert len(world.connector._scans) == limits.SCANS_REMEMBERED
+        side.control.send(ScanStarted(scan=str(limits.SCANS_REMEMBERED)))
+        world.pump()
+        assert world.lines.count("Scan is started") == limits.SCANS_REMEMBERED + 1
+
     def test_a_scan_is_told_once_also_over_a_reconnection(self, world: World) -> None:
         side = world.serve()
         side.control.send(ScanStarted(scan="one"))

@@ -102,6 +102,12 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         AgentCopy.load(tmp_path / "x.agent")
 
 
+def test_brackets_without_end(tmp_path: Path) -> None:
+    write_private(tmp_path / "x.agent", b"version = " + b"[" * 20_000)
+    with pytest.raises(CopyError, match="can't be parsed"):
+        AgentCopy.load(tmp_path / "x.agent")
+
+
 def test_keys_of_a_later_version_are_skipped(installation: Installation, saved: Path) -> None:
     write_private(saved, saved.read_bytes() + b"\nhint = 'of a later program'\n")
     assert AgentCopy.load(saved) == installation.copy()
