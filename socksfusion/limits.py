@@ -14,6 +14,8 @@ HANDSHAKE_SECONDS: Final = 10.0
 """TLS handshake and hello together, on the agents' listener and in the Agent."""
 NEGOTIATION_SECONDS: Final = 10.0
 """A Client's SOCKS greeting and request together."""
+HANDSHAKE_BYTES: Final = 16 * KIB
+"""What a carrier takes from the other end before TLS stands: at most twice this, and reads of this size."""
 UNAUTHENTICATED_PER_ADDRESS: Final = 64
 """Connections of one address on the agents' or manhole's listener that have not identified themselves yet."""
 UNAUTHENTICATED_TOTAL: Final = 1024

@@ -114,8 +114,11 @@ class Carrier(Protocol):
             if not tls.handshaken:
                 if tls.failure is not None:
                     self._tls_failed(tls.failure)
+                elif self.bytes_received > limits.HANDSHAKE_BYTES:
+                    self.abort(f"no TLS handshake within {limits.HANDSHAKE_BYTES} bytes")
                 return
             self.handshaken = True
+            self.transport.bufferSize = limits.CARRIER_READ_BYTES  # type: ignore[union-attr]
             self.owner.handshaken(self)
         self._receive(pieces, now)
         if tls.failure is not None:

@@ -7,13 +7,13 @@ from socksfusion import limits
 
 
 def prepare(transport: Any) -> None:
-    """Set up a connection that was just made: reads of ``limits.CARRIER_READ_BYTES``, no delay, few unsent bytes.
+    """Set up a connection that was just made: small reads for now, no delay, few unsent bytes.
 
     What the kernel holds unsent is what an interactive stream waits behind, so it is bounded where the system can
     (TCP_NOTSENT_LOWAT); bytes in flight are not counted, and a long line is filled all the same.
     """
     transport.setTcpNoDelay(True)
-    transport.bufferSize = limits.CARRIER_READ_BYTES
+    transport.bufferSize = limits.HANDSHAKE_BYTES
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if option is None:
         return

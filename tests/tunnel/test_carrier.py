@@ -24,6 +24,7 @@ class TestHandshake:
         assert pair.proxy_end.no_delay
         assert pair.proxy.peer == "198.51.100.7:40000"
         assert pair.agent.peer == "192.0.2.1:443"
+        assert pair.proxy_end.bufferSize == pair.agent_end.bufferSize == limits.CARRIER_READ_BYTES
 
     def test_the_agent_says_nothing_between_its_finished_and_the_proxys_first_byte(self) -> None:
         """What it had sent would turn the Proxy's alert into a reset."""
@@ -68,6 +69,21 @@ class TestHandshake:
         assert pair.proxy.closing
         assert pair.proxy.tls_failure is not None
         assert pair.proxy.tls_failure.reasons == ("http request",)
+
+    def test_a6_a_handshake_without_end_is_cut(self) -> None:
+        """OpenSSL keeps up to 128 KiB of a ClientHello, beside what it was given; a thousand strangers may come."""
+        pair = Pair(connect=False)
+        pair.proxy.makeConnection(pair.proxy_end)  # type: ignore[no-untyped-call]
+        hello = b"\x01" + (131_000).to_bytes(3, "big") + b"\x03\x03"
+        said = 0
+        while not pair.proxy_end.aborted:
+            fragment = hello + bytes(1024 - len(hello))
+            pair.proxy.dataReceived(b"\x16\x03\x01\x04\x00" + fragment)
+            hello, said = b"", said + 1024
+        assert said <= limits.HANDSHAKE_BYTES + 1024
+        pair.pump()
+        assert pair.proxy_owner.losses == ["no TLS handshake within 16384 bytes"]
+        assert pair.proxy_owner.handshakes == 0
 
     def test_who_is_cut_off_is_not_listened_to_in_the_same_read(self) -> None:
         """A SYN behind the Finished of a peer that the owner sends away."""

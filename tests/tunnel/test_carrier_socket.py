@@ -29,7 +29,7 @@ def test_a_tcp_socket_is_set_up() -> None:
         carrier_socket.prepare(transport)
         assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == limits.CARRIER_UNSENT_BYTES
     assert transport.no_delay
-    assert transport.bufferSize == limits.CARRIER_READ_BYTES
+    assert transport.bufferSize == limits.HANDSHAKE_BYTES
 
 
 def test_a_socket_that_is_gone_is_left_alone() -> None:
