@@ -1,6 +1,7 @@
 """The Agent put together: one carrier to its Proxy, and targets dialled as its policy allows."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -91,14 +92,16 @@ def _messages(program: Program) -> Messages:
     return Messages(LineOutput(stdout.fileno()).write)
 
 
-def _session_maker(program: Program) -> "partial[Session]":
+def _session_maker(program: Program) -> Callable[[float], Session]:
     options = program.options
     budget = ProcessBudget(growth=options["process-growth"], unread=options["process-unread"])
-    return partial(_new_session, budget=budget, streams=options["streams"], stream_window=options["stream-window"])
 
+    def make(now: float) -> Session:
+        return Session(
+            client=False, now=now, budget=budget, max_streams=options["streams"], stream_window=options["stream-window"]
+        )
 
-def _new_session(now: float, *, budget: ProcessBudget, streams: int, stream_window: int) -> Session:
-    return Session(client=False, now=now, budget=budget, max_streams=streams, stream_window=stream_window)
+    return make
 
 
 def _leave(program: Program, reason: str) -> None:

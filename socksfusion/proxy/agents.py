@@ -17,11 +17,7 @@ from socksfusion.wire.yamux.session import Session
 
 
 class AgentsFactory(ServerFactory):
-    """Builds the carriers of Agents that dial in.
-
-    ``context`` may be replaced by a newer one (the Proxy's certificate is renewed by itself); it holds for connections
-    that come after.
-    """
+    """Builds the carriers of Agents that dial in, with ``context`` until :meth:`use` brings a newer one."""
 
     noisy = False
 
@@ -37,7 +33,7 @@ class AgentsFactory(ServerFactory):
         per_address: int = limits.UNAUTHENTICATED_PER_ADDRESS,
         total: int = limits.UNAUTHENTICATED_TOTAL,
     ) -> None:
-        self.context = context
+        self._context = context
         self._reactor = reactor
         self._gate = gate
         self._refusals = refusals
@@ -45,6 +41,10 @@ class AgentsFactory(ServerFactory):
         self._handshake_seconds = handshake_seconds
         self._admission = Admission(per_address, total)
         self.headroom = descriptors.for_work()
+
+    def use(self, context: SSL.Context) -> None:
+        """From now on; connections that stand keep theirs."""
+        self._context = context
 
     def buildProtocol(self, addr: IAddress | None) -> Carrier | None:
         """A carrier with its visit; None (closed at once) above the bounds on strangers and on open files."""
@@ -58,7 +58,7 @@ class AgentsFactory(ServerFactory):
             self._refusals.refuse("agents-flood", f"{peer.host}:{peer.port}", refused)
             return None
         visit = Visit(self._gate)
-        carrier = Carrier(self._reactor, self.context, visit, self._make_session, self._refusals, server=True)
+        carrier = Carrier(self._reactor, self._context, visit, self._make_session, self._refusals, server=True)
         carrier.peer = f"{peer.host}:{peer.port}"
         visit.carrier = carrier
         self._gate.expect(visit, self._clock_out(carrier, peer.host))

@@ -2,21 +2,20 @@
 
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.log import make_logger
 from socksfusion.registry.schema import Scan, Seen, Snapshot
 from socksfusion.registry.watch import RegistryWatch
+from socksfusion.repeating import Repeating
 
 _log = make_logger()
 
 
-class Book(Service):
+class Book(Repeating):
     """Collects what changes often and writes it every ``limits.REGISTRY_WRITE_SECONDS``: one statement a kind.
 
     What decides who may come in (:meth:`activate`) is written at once. Where the registry fails, what was collected is
@@ -26,28 +25,19 @@ class Book(Service):
     name = "book"
 
     def __init__(self, clock: IReactorTime, watch: RegistryWatch) -> None:
-        self._clock = clock
+        super().__init__(clock, limits.REGISTRY_WRITE_SECONDS, self.write)
         self._watch = watch
         self._seen: dict[str, dict[str, Any]] = {}
         self._touched: dict[str, float] = {}
-        self._loop = LoopingCall(self.write)
-        self._loop.clock = clock
 
     @property
     def snapshot(self) -> Snapshot:
         """The registry as last seen."""
         return self._watch.snapshot
 
-    def startService(self) -> None:
-        """Begin to write."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._loop.start(limits.REGISTRY_WRITE_SECONDS, now=False)
-
     def stopService(self) -> None:
         """Write what is left."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
+        super().stopService()
         self.write()
 
     # -- agents ----------------------------------------------------------------------------------------------------

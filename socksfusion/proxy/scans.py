@@ -11,15 +11,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from socksfusion import limits
 from socksfusion.log import make_logger
 from socksfusion.proxy.connected import ConnectedAgents
 from socksfusion.proxy.visit import Visit
 from socksfusion.registry.schema import Scan, Snapshot
+from socksfusion.repeating import Repeating
 from socksfusion.wire.messages import ScanFinished, ScanStarted
 
 _log = make_logger()
@@ -42,7 +41,7 @@ class ScanBook(Protocol):
         """A scan is over."""
 
 
-class Scans(Service):
+class Scans(Repeating):
     """Which agents are being scanned.
 
     ``wall`` gives Unix seconds for what is kept; idleness goes by ``clock``.
@@ -58,6 +57,7 @@ class Scans(Service):
         idle_seconds: float = limits.SCAN_IDLE_SECONDS,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(clock, max(0.5, min(5.0, idle_seconds / 4)), self.look)
         self._clock = clock
         self._book = book
         self._connected = connected
@@ -65,21 +65,12 @@ class Scans(Service):
         self._wall = wall
         self._scans: dict[str, Scan] = {}
         self._active: dict[str, float] = {}
-        self._loop = LoopingCall(self.look)
-        self._loop.clock = clock
         connected.arrived.append(self._agent_arrived)
 
     def startService(self) -> None:
         """Go on with the scans that ran when the Proxy ended, and begin to look for those that are over."""
-        super().startService()  # type: ignore[no-untyped-call]
         self._resume(self._book.snapshot.scans.values())
-        self._loop.start(max(0.5, min(5.0, self._idle_seconds / 4)), now=False)
-
-    def stopService(self) -> None:
-        """Look no more; what runs goes on when the Proxy is back."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
+        super().startService()
 
     def of(self, agent: str) -> Scan | None:
         """The scan that uses ``agent`` now, or None."""

@@ -1,22 +1,18 @@
 """The Proxy put together: the agents' listener, the Clients' listeners, the registry, and what looks after them."""
 
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
-from twisted.application.internet import TimerService
 from twisted.internet.protocol import ServerFactory
 
 from socksfusion.endpoints import Listener
-from socksfusion.errors import OperatorError
 from socksfusion.identity.state import StateFolder
-from socksfusion.identity.tls import proxy_context
-from socksfusion.log import make_logger
 from socksfusion.program import Program
 from socksfusion.proxy.agents import AgentsFactory
 from socksfusion.proxy.book import Book
+from socksfusion.proxy.certificate import ProxyCertificate
 from socksfusion.proxy.clients import ClientFactory, SocksFront
 from socksfusion.proxy.connected import ConnectedAgents
 from socksfusion.proxy.gate import AgentGate
@@ -32,10 +28,6 @@ from socksfusion.tunnel.sweeper import Sweeper
 from socksfusion.wire.yamux.session import Session
 from socksfusion.wire.yamux.windows import ProcessBudget
 
-_log = make_logger()
-
-_CERTIFICATE_LOOK_SECONDS = 3600.0
-
 
 class Proxy:
     """Every part of a running Proxy by name; the manhole's ``proxy``.
@@ -46,20 +38,40 @@ class Proxy:
     def __init__(self, program: Program) -> None:
         options, reactor = program.options, program.reactor
         self.state = StateFolder(Path(options["state"])).open()
-        self.state.renew_proxy_certificate_if_due(time.time())
+        self.certificate = ProxyCertificate(reactor, self.state)
         self.refusals = Refusals(reactor.seconds)
         self.watch = RegistryWatch(reactor, self.state.registry_file)
         self.book = Book(reactor, self.watch)
         self.connected = ConnectedAgents()
+        self.scans = Scans(reactor, self.book, self.connected, options["scan-idle"])
+        self._take_in_agents(program)
+        self._serve_clients(program)
+        self.watch.observe(self._registry_changed)
+
+    def _take_in_agents(self, program: Program) -> None:
+        options, reactor = program.options, program.reactor
         self.liveness = Liveness(
             reactor,
             ping_seconds=options["ping"],
             pings_missed=options["pings-missed"],
             heartbeat_seconds=options["heartbeat"],
         )
-        self.sweeper = Sweeper(reactor, options["half-closed"])
         self.gate = AgentGate(self.book, self.connected, self.liveness, self.refusals, options["heartbeat"])
-        self.scans = Scans(reactor, self.book, self.connected, options["scan-idle"])
+        self.agents = AgentsFactory(
+            reactor,
+            self.certificate.context,
+            self.gate,
+            self.refusals,
+            _session_maker(program),
+            handshake_seconds=options["handshake"],
+            per_address=options["unauthenticated-per-address"],
+            total=options["unauthenticated-total"],
+        )
+        self.certificate.observe(self.agents.use)
+
+    def _serve_clients(self, program: Program) -> None:
+        options, reactor = program.options, program.reactor
+        self.sweeper = Sweeper(reactor, options["half-closed"])
         self.router = Router(
             reactor,
             lambda: self.watch.snapshot,
@@ -76,38 +88,7 @@ class Proxy:
             partial(join, sweeper=self.sweeper),
             negotiation_seconds=options["negotiation"],
         )
-        self.agents = AgentsFactory(
-            reactor,
-            self._context(),
-            self.gate,
-            self.refusals,
-            partial(
-                _new_session, program, ProcessBudget(growth=options["process-growth"], unread=options["process-unread"])
-            ),
-            handshake_seconds=options["handshake"],
-            per_address=options["unauthenticated-per-address"],
-            total=options["unauthenticated-total"],
-        )
         self.ports = AgentPorts(reactor, self._front_for, lambda: self.watch.snapshot)
-        self.certificate = TimerService(_CERTIFICATE_LOOK_SECONDS, self.look_at_certificate)
-        self.certificate.clock = reactor
-        self._proxy_pem = self.state.proxy_pem()
-        self.watch.observe(self._registry_changed)
-
-    def look_at_certificate(self) -> None:
-        """Renew the Proxy's certificate where it is due, and take up one that ``socksfusion init --name`` made."""
-        try:
-            self.state.renew_proxy_certificate_if_due(time.time())
-            pem = self.state.proxy_pem()
-            if pem != self._proxy_pem:
-                self.agents.context = self._context()
-                self._proxy_pem = pem
-                _log.info("a new certificate of the Proxy is in use")
-        except OperatorError as error:
-            _log.error("the Proxy's certificate was left as it is: {why}", why=str(error))
-
-    def _context(self) -> SSL.Context:
-        return proxy_context(self.state.ca_pem(), self.state.proxy_pem(), self.state.proxy_key_pem())
 
     def _front_for(self, agent: str) -> ServerFactory:
         return ClientFactory(self.front, agent)
@@ -118,7 +99,10 @@ class Proxy:
 
 
 def build(program: Program) -> None:
-    """Add the Proxy's services to ``program``. Raises ``OperatorError`` for a state folder that can't be used."""
+    """Add the Proxy's services to ``program``. Raises ``OperatorError`` for a state folder that can't be used.
+
+    They start in this order and stop in the reverse one: nobody is let in before what he relies on stands.
+    """
     options = program.options
     proxy = Proxy(program)
     services: list[Any] = [
@@ -139,16 +123,21 @@ def build(program: Program) -> None:
         service.setServiceParent(program)
 
 
-def _new_session(program: Program, budget: ProcessBudget, now: float) -> Session:
+def _session_maker(program: Program) -> Callable[[float], Session]:
     options = program.options
-    return Session(
-        client=True,
-        now=now,
-        accept_streams=False,
-        budget=budget,
-        max_streams=options["streams"],
-        stream_window=options["stream-window"],
-    )
+    budget = ProcessBudget(growth=options["process-growth"], unread=options["process-unread"])
+
+    def make(now: float) -> Session:
+        return Session(
+            client=True,
+            now=now,
+            accept_streams=False,
+            budget=budget,
+            max_streams=options["streams"],
+            stream_window=options["stream-window"],
+        )
+
+    return make
 
 
 def _manhole(program: Program, proxy: Proxy) -> Any:

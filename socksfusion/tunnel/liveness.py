@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import txaio
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from socksfusion import limits
 from socksfusion.log import make_logger
+from socksfusion.repeating import Repeating
 from socksfusion.tunnel.carrier import Carrier
 
 _log = make_logger()
@@ -40,7 +39,7 @@ class _Watch:
     standing: bool = field(default=True)
 
 
-class Liveness(Service):
+class Liveness(Repeating):
     """Pings each watched carrier every ``ping_seconds``; after ``pings_missed`` without one byte back it is aborted.
 
     Any byte counts as life: on a slow line a reply may wait behind data that is under way already. ``suspended`` gives
@@ -58,6 +57,7 @@ class Liveness(Service):
         heartbeat_seconds: float = limits.HEARTBEAT_SECONDS,
         suspended: Callable[[], float] = suspended_seconds,
     ) -> None:
+        super().__init__(clock, 1.0, self._look_for_sleep)
         txaio.config.loop = clock
         self._timer: Any = txaio.make_batched_timer(limits.TIMER_BUCKET_SECONDS)
         self._clock = clock
@@ -67,19 +67,10 @@ class Liveness(Service):
         self._suspended = suspended
         self._slept = suspended()
         self._watches: dict[Carrier, _Watch] = {}
-        self._sleep_loop = LoopingCall(self._look_for_sleep)
-        self._sleep_loop.clock = clock
-
-    def startService(self) -> None:
-        """Begin to look for sleep."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._sleep_loop.start(1.0, now=False)
 
     def stopService(self) -> None:
         """Look no more; pings that are due find nobody."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._sleep_loop.running:
-            self._sleep_loop.stop()
+        super().stopService()
         for watch in self._watches.values():
             watch.standing = False
         self._watches.clear()

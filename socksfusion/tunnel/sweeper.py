@@ -10,18 +10,17 @@
 import select
 from typing import TYPE_CHECKING
 
-from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from socksfusion import limits
+from socksfusion.repeating import Repeating
 from socksfusion.tunnel import draining
 
 if TYPE_CHECKING:
     from socksfusion.tunnel.relay import Relay
 
 
-class Sweeper(Service):
+class Sweeper(Repeating):
     """Looks at every relay each ``limits.PAUSED_PROBE_SECONDS``.
 
     ``half_closed_seconds`` is how long silence may last.
@@ -30,22 +29,10 @@ class Sweeper(Service):
     name = "sweeper"
 
     def __init__(self, clock: IReactorTime, half_closed_seconds: float = limits.HALF_CLOSED_SECONDS) -> None:
+        super().__init__(clock, min(limits.PAUSED_PROBE_SECONDS, half_closed_seconds / 2), self.sweep)
         self.relays: set[Relay] = set()
         self._half_closed_seconds = half_closed_seconds
         self._clock = clock
-        self._loop = LoopingCall(self.sweep)
-        self._loop.clock = clock
-
-    def startService(self) -> None:
-        """Begin to look."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._loop.start(min(limits.PAUSED_PROBE_SECONDS, self._half_closed_seconds / 2), now=False)
-
-    def stopService(self) -> None:
-        """Look no more."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
 
     def sweep(self) -> None:
         """One look at every relay."""

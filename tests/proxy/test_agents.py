@@ -90,7 +90,7 @@ def test_who_goes_by_itself_counts_no_more() -> None:
 def test_a_newer_certificate_is_for_those_who_come_after() -> None:
     house = house_of_acme()
     older = house.come()
-    house.factory.context = proxy_side(1)
+    house.factory.use(proxy_side(1))
     assert house.come().carrier.tls_failure is not None
     assert older.lost_why is None
 
