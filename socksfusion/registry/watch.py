@@ -53,11 +53,16 @@ class RegistryWatch(Service):
 
     def startService(self) -> None:
         """Open the registry and read it, before the first connection can ask; raises ``RegistryError``."""
-        self._registry = registry = Registry.open(self._path)
-        if not registry.serve():
-            _log.warn("another Proxy works with this state folder; give each Proxy a folder of its own")
-        self.snapshot = registry.snapshot()
-        self._loaded = (registry.data_version(), registry.generation)
+        registry = Registry.open(self._path)
+        try:
+            if not registry.serve():
+                _log.warn("another Proxy works with this state folder; give each Proxy a folder of its own")
+            self.snapshot = registry.snapshot()
+            self._loaded = (registry.data_version(), registry.generation)
+        except RegistryError:
+            registry.close()
+            raise
+        self._registry = registry
         self._threads.start()
         super().startService()  # type: ignore[no-untyped-call]
         self._poll.start(limits.REGISTRY_POLL_SECONDS, now=False)

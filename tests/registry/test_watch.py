@@ -1,3 +1,5 @@
+"""The registry in a running Proxy: other processes' changes, our own, failures, start and stop."""
+
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -320,3 +322,21 @@ async def test_a_real_reactor_thread_and_process(registry: Registry) -> None:
             assert snapshot.agents["acme"].revoked
         finally:
             await watch.stopService()
+
+
+def test_one_that_could_not_start_can_be_stopped(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program stops all its services; this one must not wait for a thread that never ran."""
+
+    def fails(_registry: Registry) -> Snapshot:
+        raise RegistryError("the disk is gone")
+
+    monkeypatch.setattr(Registry, "snapshot", fails)
+    with pytest.raises(RegistryError):
+        watch.startService()
+    stopped: list[object] = []
+    watch.stopService().addCallback(stopped.append)
+    assert stopped == [None]
+    assert not registry.is_served()
+    assert not clock.getDelayedCalls()
