@@ -109,7 +109,7 @@ class AgentGate(Service):
         if reason == "unknown" and not visit.looked_up:
             # it may be younger than the last look: whoever is refused as unknown stays away for minutes
             visit.looked_up = True
-            self._book.look().addBoth(lambda _: self.judge(visit))
+            self._book.look().addBoth(lambda _: self.judge(visit)).addErrback(self._broken, visit)
             return
         if reason is not None:
             self._refuse(visit, reason)
@@ -121,7 +121,7 @@ class AgentGate(Service):
         elif self.snapshot.keys[visit.digest].state == "pending":
             self._book.activate(visit.digest).addCallbacks(
                 self._activated, self._not_activated, callbackArgs=(visit,), errbackArgs=(visit,)
-            )
+            ).addErrback(self._broken, visit)
         elif rival is not None:
             # the older copy still serves and the registry says that this one is the active: a restored state
             self._dismiss(rival, "replaced")
@@ -182,7 +182,7 @@ class AgentGate(Service):
                 self._cut(rival, "another program with its key came, and it did not answer")
             self.judge(visit)
 
-        rival.carrier.check(limits.URGENT_PING_SECONDS).addCallback(answered)
+        rival.carrier.check(limits.URGENT_PING_SECONDS).addCallback(answered).addErrback(self._broken, visit)
 
     def _activated(self, _result: object, visit: Visit) -> None:
         rival = self._connected.get(visit.agent)
@@ -194,6 +194,11 @@ class AgentGate(Service):
     def _not_activated(self, failure: Failure, visit: Visit) -> None:
         _log.error("the registry could not take up the new key of {agent}: {why}", agent=visit.agent, why=failure.value)
         visit.end("the registry could not take up its key")
+
+    def _broken(self, failure: Failure, visit: Visit) -> None:
+        """A stray exception ends its own visit only (attacks.md, row J3)."""
+        _log.failure("the visit from {peer} could not be judged", failure=failure, peer=visit.peer)
+        visit.end("an error of the Proxy's own")
 
     def _admit(self, visit: Visit) -> None:
         assert visit.carrier is not None

@@ -6,7 +6,7 @@ from socksfusion import limits
 from socksfusion.tunnel.stream import CarrierLost
 from socksfusion.wire.messages import PROTOCOL, Hello, Running, Welcome
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
-from tests.tunnel.pair import HalfCloseable
+from tests.tunnel.pair import HalfCloseable, logged_failures
 from tests.tunnel.stream_opening import open_stream
 
 
@@ -197,6 +197,26 @@ def test_no_hello_in_time() -> None:
     assert visitor.lost_why is not None
     assert house.refusals.counts["agent-handshake"] == 1
     assert not house.gate._settled
+
+
+class TestStrayExceptions:
+    """Row J3."""
+
+    def test_one_that_comes_after_a_look_ends_this_visit_only(self) -> None:
+        house = house_of_acme()
+        house.book.late, house.book.snapshot = house.book.snapshot, Gatehouse().book.snapshot
+
+        def raises(_visit: object) -> None:
+            raise ValueError("a test's")
+
+        house.connected.arrived.append(raises)
+        with logged_failures() as failures:
+            visitor = house.come()
+        assert [failure.type for failure in failures] == [ValueError]
+        assert visitor.lost_why is not None
+        assert house.serving() is None
+        house.connected.arrived.remove(raises)
+        assert house.come().welcome is not None
 
 
 class TestStopping:
