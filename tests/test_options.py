@@ -104,7 +104,7 @@ def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
         ("allow = '10.0.0.0/8'", "must be a list"),
         ("allow = []", "must be a list"),
         ("allow = [1]", "must be a list"),
-        ("allow = ['10.0.0.1/8']", "has host bits set"),
+        ("allow = ['10.0.0.1/8']", "did you mean 10.0.0.0/8"),
         ("exit-if-unregistered = 'yes'", "must be true or false"),
         ("exit-if-unregistered = 1", "must be true or false"),
         ("ping = ", "not a TOML file"),

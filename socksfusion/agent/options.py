@@ -1,12 +1,12 @@
 """Options of ``twistd socksfusion-agent``."""
 
-import ipaddress
 from collections.abc import Sequence
 from typing import ClassVar
 
 from twisted.python import usage
 
 from socksfusion import endpoints, limits
+from socksfusion.agent.policy import parse_allow
 from socksfusion.identity.names import parse_proxy
 from socksfusion.options import Parameter, ProgramOptions, count, parameter, path, seconds, size, text
 
@@ -66,9 +66,9 @@ class Options(ProgramOptions):
         [default: everything but those]
         """
         try:
-            self["allow"].append(ipaddress.ip_network(network))
+            self["allow"].append(parse_allow(network))
         except ValueError as error:
-            raise usage.UsageError(f"--allow: {error} (write for instance 10.0.0.0/8 or 192.0.2.7)") from None
+            raise usage.UsageError(str(error)) from None
 
     def postOptions(self) -> None:
         """Check what depends on more than one option; see ``ProgramOptions`` for what happens on errors."""
