@@ -94,6 +94,8 @@ TOMBSTONE_SECONDS: Final = 60.0
 """How long such a stream is remembered."""
 PENDING_PING_REPLIES: Final = 64
 """Ping replies that wait to be sent; more pings are counted and not answered."""
+UNANSWERED_PINGS: Final = 64
+"""Our own pings without an answer that are remembered; above it the oldest is forgotten."""
 PINGS_PER_SPAN: Final = 10_000
 """Pings of a peer in one span of RATE_SPAN_SECONDS."""
 EMPTY_FRAMES_PER_SPAN: Final = 10_000

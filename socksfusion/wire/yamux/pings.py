@@ -36,7 +36,7 @@ class Pings:
 
     @property
     def oldest_unanswered(self) -> float | None:
-        """When the oldest ping without an answer was asked."""
+        """When the oldest ping without an answer was asked, of the last ``limits.UNANSWERED_PINGS``."""
         return next(iter(self._asked.values()), None)
 
     def ask(self, now: float) -> int:
@@ -45,6 +45,10 @@ class Pings:
         self._next = (opaque + 1) & 0xFFFFFFFF
         self._asked[opaque] = now
         self.requests.append(opaque)
+        # a peer that answers none must not make us remember more and more
+        if len(self._asked) > limits.UNANSWERED_PINGS:
+            del self._asked[next(iter(self._asked))]
+            del self.requests[: -limits.UNANSWERED_PINGS]
         return opaque
 
     def asked_by_peer(self, opaque: int, now: float) -> None:

@@ -5,6 +5,7 @@ import pytest
 from socksfusion import limits
 from socksfusion.wire.yamux import (
     DataReceived,
+    PingReplied,
     SessionClosed,
     StreamRefused,
     errors,
@@ -272,6 +273,23 @@ def test_b12_a_frozen_peer_shows_in_the_oldest_unanswered_ping() -> None:
         sent(session)
     assert session.oldest_unanswered_ping == 15.0
     assert session.fail() == []
+
+
+def test_b12_a_peer_that_answers_no_ping_is_not_remembered_for_ever() -> None:
+    session = opener()
+    for now in range(1000):
+        session.ping(float(now))
+        sent(session)
+    assert session.oldest_unanswered_ping == 1000.0 - limits.UNANSWERED_PINGS
+    last = session.ping(1000.0)
+    assert session.receive_data(ping(last, ACK) + ping(1, ACK), 1000.25) == [PingReplied(last, 0.25)]
+
+
+def test_b12_pings_that_can_not_be_sent_do_not_pile_up() -> None:
+    session = opener()
+    asked = [session.ping(float(now)) for now in range(1000)]
+    last = asked[-limits.UNANSWERED_PINGS :]
+    assert b"".join(session.data_to_send(1)) == b"".join(map(ping, last))
 
 
 def test_b12_a_syn_after_our_go_away_is_reset() -> None:
