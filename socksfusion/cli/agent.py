@@ -24,18 +24,13 @@ def agent() -> None:
     """
 
 
-_copy_options = (
-    click.option(
-        "--proxy",
-        metavar="HOST:PORT",
-        help="The Proxy's address as the agent reaches it.  [default: the first name given to init, port 443]",
-    ),
-    click.option(
-        "--out",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Where to write the copy; an existing file is never replaced.  [default: NAME.agent]",
-    ),
+_PROXY_HELP = "The Proxy's address as the agent reaches it; kept for later copies."
+_USUAL = "the first name given to init, port 443"
+_out_option = click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to write the copy; an existing file is never replaced.  [default: NAME.agent]",
 )
 
 
@@ -44,8 +39,8 @@ _copy_options = (
     "  socksfusion agent add acme --proxy [2001:db8::1]:8443 --out /tmp/acme.agent"
 )
 @click.argument("name")
-@_copy_options[0]
-@_copy_options[1]
+@click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: {_USUAL}]")
+@_out_option
 @state_option
 def add(name: str, proxy: str | None, out: Path | None) -> None:
     """Register the agent NAME and write its copy: the one file that its machine needs."""
@@ -55,7 +50,7 @@ def add(name: str, proxy: str | None, out: Path | None) -> None:
         copy, issued = _mint(state, name, proxy)
         path = _save(copy, out)
         try:
-            registry.add_agent(name, issued.digest)
+            registry.add_agent(name, issued.digest, copy.proxy if proxy is not None else None)
         except RegistryError:
             path.unlink()
             raise
@@ -65,8 +60,8 @@ def add(name: str, proxy: str | None, out: Path | None) -> None:
 
 @agent.command(epilog="\b\nExample:\n  socksfusion agent renew acme --out acme-2.agent")
 @click.argument("name")
-@_copy_options[0]
-@_copy_options[1]
+@click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: the kept one, or {_USUAL}]")
+@_out_option
 @state_option
 def renew(name: str, proxy: str | None, out: Path | None) -> None:
     """Write a new copy for the agent NAME.
@@ -75,11 +70,11 @@ def renew(name: str, proxy: str | None, out: Path | None) -> None:
     """
     state = given_state().open()
     with Registry.open(state.registry_file) as registry:
-        registry.agent(name)
-        copy, issued = _mint(state, name, proxy)
+        kept = registry.agent(name).proxy
+        copy, issued = _mint(state, name, kept if proxy is None else proxy)
         path = _save(copy, out)
         try:
-            registry.renew_agent(name, issued.digest)
+            registry.renew_agent(name, issued.digest, copy.proxy if proxy is not None else None)
         except RegistryError:
             path.unlink()
             raise

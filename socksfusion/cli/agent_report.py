@@ -41,6 +41,7 @@ def _row(agent: Agent, served: bool) -> tuple[str, ...]:
 def as_lines(agent: Agent, served: bool, keys: Sequence[AgentKey]) -> str:
     """A line a fact."""
     facts = [*zip(_HEADINGS, _row(agent, served), strict=True), ("CREATED", moment(agent.created) or "-")]
+    facts.append(("PROXY", agent.proxy or "the first name given to init, port 443"))
     facts += [("KEY", f"{key.digest.hex()} {key.state}, made {moment(key.created)}") for key in keys]
     return "\n".join(f"{heading.lower() + ':':<12}{value}" for heading, value in facts)
 
@@ -52,6 +53,7 @@ def as_json(agent: Agent, served: bool, keys: Sequence[AgentKey] | None = None) 
         "connected": agent.connected and served,
         "revoked": agent.revoked,
         "port": agent.port,
+        "proxy": agent.proxy,
         "created": moment(agent.created),
         "last_seen": moment(agent.last_seen),
         "last_address": agent.last_address,

@@ -36,6 +36,7 @@ agents = Table(
     Column("name", String(64), primary_key=True),
     Column("revoked", Boolean, nullable=False),
     Column("port", Integer, CheckConstraint("port BETWEEN 1 AND 65535"), unique=True),
+    Column("proxy", Text),
     Column("created", Float, nullable=False),
     Column("connected", Boolean, nullable=False),
     Column("last_seen", Float),
@@ -85,6 +86,8 @@ class Agent:
     revoked: bool
     port: int | None
     """The clients' port that is this agent's alone."""
+    proxy: str | None
+    """``host:port`` that its copies are made for; ``None``: what is usual when a copy is made."""
     created: float
     connected: bool
     """What the Proxy wrote last; after a Proxy's crash it may be out of date (see ``Registry.is_served``)."""

@@ -101,12 +101,15 @@ class Registry:
 
     # -- agents and keys ------------------------------------------------------------------------------------------
 
-    def add_agent(self, name: str, digest: bytes) -> None:
-        """Register a new agent with its first key, which is pending until it connects."""
+    def add_agent(self, name: str, digest: bytes, proxy: str | None = None) -> None:
+        """Register a new agent with its first key, which is pending until it connects.
+
+        ``proxy`` is the Proxy's address that its copies are made for, where it is not the usual one.
+        """
         check_agent_name(name)
         with self._write() as connection:
             self._refuse_known(connection, name)
-            row = {"name": name, "revoked": False, "created": self._now(), "connected": False}
+            row = {"name": name, "revoked": False, "proxy": proxy, "created": self._now(), "connected": False}
             connection.execute(agents.insert().values(row))
             self._insert_key(connection, name, digest)
 
@@ -120,10 +123,15 @@ class Registry:
         if self._find(connection, name) is not None:
             raise RefusedChange(f"there is an agent {name} already; for a new copy: socksfusion agent renew {name}")
 
-    def renew_agent(self, name: str, digest: bytes) -> None:
-        """Give the agent a further key, pending; the older ones stay as they are until it connects."""
+    def renew_agent(self, name: str, digest: bytes, proxy: str | None = None) -> None:
+        """Give the agent a further key, pending; the older ones stay as they are until it connects.
+
+        ``proxy`` replaces the address that its copies are made for; ``None`` leaves that.
+        """
         with self._write() as connection:
             self._require(connection, name)
+            if proxy is not None:
+                connection.execute(agents.update().where(agents.c.name == name).values(proxy=proxy))
             self._insert_key(connection, name, digest)
 
     def _insert_key(self, connection: sa.Connection, name: str, digest: bytes) -> None:

@@ -112,6 +112,30 @@ def test_renew_leaves_the_older_copy_until_the_new_one_connects(ready: Command, 
     assert states == {digest("acme.agent"): "active", digest("new.agent"): "pending"}
 
 
+def test_renew_keeps_the_address_that_add_was_given(ready: Command) -> None:
+    ready("init", "--name", "192.0.2.1")
+    ready("agent", "add", "acme", "--proxy", "192.0.2.1:8443")
+    ready("agent", "renew", "acme", "--out", "second.agent")
+    assert AgentCopy.load(Path("second.agent")).proxy == "192.0.2.1:8443"
+    assert "192.0.2.1:8443" in ready("agent", "show", "acme").stdout
+    assert json.loads(ready("agent", "show", "acme", "--json").stdout)["proxy"] == "192.0.2.1:8443"
+
+
+def test_renew_with_another_address_keeps_that_one(ready: Command) -> None:
+    ready("agent", "add", "acme", "--proxy", "proxy.example.org:8443")
+    ready("agent", "renew", "acme", "--out", "second.agent", "--proxy", "proxy.example.org:9443")
+    ready("agent", "renew", "acme", "--out", "third.agent")
+    for copy in ("second.agent", "third.agent"):
+        assert AgentCopy.load(Path(copy)).proxy == "proxy.example.org:9443"
+
+
+def test_renew_without_an_address_takes_the_usual_one(ready: Command) -> None:
+    ready("agent", "add", "acme")
+    assert "the first name given to init, port 443" in ready("agent", "show", "acme").stdout
+    ready("agent", "renew", "acme", "--out", "second.agent")
+    assert AgentCopy.load(Path("second.agent")).proxy == "proxy.example.org:443"
+
+
 # -- list and show ------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +168,7 @@ def test_json(ready: Command, registry: Registry) -> None:
         "connected": True,
         "revoked": False,
         "port": None,
+        "proxy": None,
         "last_seen": moment(1_800_000_000.0),
         "last_address": "192.0.2.7:4000",
         "last_version": "1.2",

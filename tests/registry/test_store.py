@@ -19,7 +19,7 @@ def states(registry: Registry, name: str = "acme") -> dict[bytes, str]:
 def test_a_new_agent(registry: Registry, now: Now) -> None:
     registry.check_new("acme")
     registry.add_agent("acme", OLD)
-    assert registry.agents() == [Agent("acme", False, None, now.seconds, False, None, None, None, None)]
+    assert registry.agents() == [Agent("acme", False, None, None, now.seconds, False, None, None, None, None)]
     assert states(registry) == {OLD: "pending"}
     snapshot = registry.snapshot()
     assert snapshot.agents["acme"] == registry.agent("acme")

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("revoked", sa.Boolean, nullable=False),
         sa.Column("port", sa.Integer, sa.CheckConstraint("port BETWEEN 1 AND 65535"), unique=True),
+        sa.Column("proxy", sa.Text),
         sa.Column("created", sa.Float, nullable=False),
         sa.Column("connected", sa.Boolean, nullable=False),
         sa.Column("last_seen", sa.Float),
