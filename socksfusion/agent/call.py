@@ -1,18 +1,21 @@
 """One call of the Agent at its Proxy: what is said on the control stream, and who takes the streams that come."""
 
+import secrets
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IProtocol
+from OpenSSL import SSL
+from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+from twisted.internet.protocol import Factory
 
-from socksfusion import __version__
 from socksfusion.agent.messages import Messages
 from socksfusion.errors import OperatorError
+from socksfusion.identity.names import is_address
 from socksfusion.identity.tls import is_tunnel, verify_proxy_name
+from socksfusion.refusals import Refusals
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.wire.messages import (
-    MINOR,
     PROTOCOL,
     Hello,
     Message,
@@ -22,15 +25,11 @@ from socksfusion.wire.messages import (
     ScanStarted,
     Welcome,
 )
+from socksfusion.wire.yamux.session import Session
 
 
 class Caller(Protocol):
     """Who makes the calls and decides what follows from them."""
-
-    host: str
-    program_id: str
-    messages: Messages
-    build_target: Callable[[str], IProtocol]
 
     def welcomed(self, call: "Call", agent: str) -> None:
         """The Proxy took the Agent in, under this name."""
@@ -48,13 +47,59 @@ class Caller(Protocol):
         """The call is over."""
 
 
+class CallFactory(Factory):
+    """Makes a carrier, with a :class:`Call` as its owner, of each connection to the Proxy.
+
+    The Proxy's certificate must be for ``host``. ``build_target`` makes the protocol of each stream that the Proxy
+    opens, for the peer of that name. ``caller`` is set by who dials.
+    """
+
+    noisy = False
+    caller: Caller
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        host: str,
+        context: SSL.Context,
+        make_session: Callable[[float], Session],
+        refusals: Refusals,
+        messages: Messages,
+        build_target: Callable[[str], IProtocol],
+    ) -> None:
+        self.host = host
+        self.messages = messages
+        self.build_target = build_target
+        self.program_id = secrets.token_hex(16)
+        self._reactor = reactor
+        self._context = context
+        self._make_session = make_session
+        self._refusals = refusals
+
+    def buildProtocol(self, addr: IAddress | None) -> Carrier:
+        """The carrier of one call."""
+        # an address literal is no server name (RFC 6066, section 3)
+        server_name = None if is_address(self.host) else self.host
+        call = Call(self)
+        call.carrier = Carrier(
+            self._reactor,
+            self._context,
+            call,
+            self._make_session,
+            self._refusals,
+            server=False,
+            server_name=server_name,
+        )
+        return call.carrier
+
+
 class Call:
     """The Agent's side of one carrier (a ``CarrierOwner``)."""
 
     carrier: Carrier
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, calls: CallFactory) -> None:
+        self._calls = calls
         self.control: ControlProtocol | None = None
         self.ended: list[Callable[[], None]] = []
         self.proxy_program = ""
@@ -68,7 +113,7 @@ class Call:
             carrier.abort("what answers is not a Proxy of SocksFusion (no such protocol in its TLS handshake)")
             return
         try:
-            verify_proxy_name(carrier.tls.connection, self._caller.host)
+            verify_proxy_name(carrier.tls.connection, self._calls.host)
         except OperatorError as error:
             carrier.abort(str(error))
 
@@ -77,18 +122,18 @@ class Call:
         if self.control is None:
             self.control = ControlProtocol(self._received, self._control_failed, self._control_ended)
             return self.control
-        return self._caller.build_target(peer)
+        return self._calls.build_target(peer)
 
     def lost(self, carrier: Carrier, why: str) -> None:
         """The carrier is gone."""
-        self._caller.lost(self, why)
+        self._calls.caller.lost(self, why)
         for ended in self.ended:
             ended()
 
     # -- the control stream ----------------------------------------------------------------------------------------
 
     def _received(self, message: Message) -> None:
-        caller = self._caller
+        caller = self._calls.caller
         match message:
             case Hello():
                 self._hello(message)
@@ -98,7 +143,7 @@ class Call:
             case Refused():
                 caller.refused(self, message)
             case Running():
-                caller.messages.running()
+                self._calls.messages.running()
             case ScanStarted():
                 caller.scan_started(message)
             case ScanFinished():
@@ -108,22 +153,14 @@ class Call:
         if self.control is None or self.proxy_program:
             return
         self.proxy_program = message.program
-        self._caller.messages.established()
+        self._calls.messages.established()
         if message.protocol != PROTOCOL:
             self.carrier.abort(
                 f"the Proxy speaks version {message.protocol} of the protocol and this Agent version {PROTOCOL}: "
                 "install the Agent that belongs to the Proxy"
             )
             return
-        self.control.send(
-            Hello(
-                protocol=PROTOCOL,
-                minor=MINOR,
-                program=f"socksfusion/{__version__}",
-                features=[],
-                program_id=self._caller.program_id,
-            )
-        )
+        self.control.say_hello(self._calls.program_id)
 
     def _control_failed(self, why: str) -> None:
         self.carrier.fail(f"control stream: {why}")

@@ -1,28 +1,22 @@
 """The Agent's way to its Proxy: dial, be judged, serve, and come back for ever when the carrier is lost."""
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from OpenSSL import SSL
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.agent import advice
 from socksfusion.agent.backoff import Backoff
-from socksfusion.agent.call import Call
+from socksfusion.agent.call import Call, CallFactory
 from socksfusion.agent.messages import Messages
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.names import is_address
 from socksfusion.log import make_logger, printable
-from socksfusion.refusals import Refusals
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.liveness import Liveness
 from socksfusion.wire.messages import Refused, ScanStarted
-from socksfusion.wire.yamux.session import Session
 
 _log = make_logger()
 
@@ -30,9 +24,8 @@ _log = make_logger()
 class Connector(Service):
     """Keeps one carrier to the Proxy; a lost one is dialled again, for ever.
 
-    ``endpoint`` reaches the Proxy at ``proxy`` (``host:port``, for people), whose certificate must be for ``host``.
-    ``build_target`` makes the protocol of each stream that the Proxy opens. ``leave`` ends the program: it is called
-    with *replaced*, and with *unknown* where ``exit_if_unregistered``.
+    ``endpoint`` reaches the Proxy, which ``proxy`` names for people (``host:port``); ``calls`` makes the carriers.
+    ``leave`` maps the reasons of refusals after which there is no other try to what ends the program.
     """
 
     name = "connector"
@@ -41,38 +34,28 @@ class Connector(Service):
         self,
         reactor: IReactorTime,
         endpoint: IStreamClientEndpoint,
-        host: str,
-        proxy: str,
+        calls: CallFactory,
         copy: AgentCopy,
-        context: SSL.Context,
+        proxy: str,
         messages: Messages,
         liveness: Liveness,
-        build_target: Callable[[str], IProtocol],
-        make_session: Callable[[float], Session],
-        refusals: Refusals,
-        leave: Callable[[str], None],
+        leave: Mapping[str, Callable[[], None]],
         *,
         backoff: Backoff,
         handshake_seconds: float = limits.HANDSHAKE_SECONDS,
-        exit_if_unregistered: bool = False,
     ) -> None:
-        self.host = host
-        self.proxy = proxy
         self.copy = copy
-        self.context = context
-        self.messages = messages
-        self.build_target = build_target
-        self.make_session = make_session
-        self.program_id = secrets.token_hex(16)
+        self.proxy = proxy
         self.call: Call | None = None
         self._reactor = reactor
         self._endpoint = endpoint
+        self._calls = calls
+        calls.caller = self
+        self._messages = messages
         self._liveness = liveness
-        self._refusals = refusals
         self._leave = leave
         self._backoff = backoff
         self._handshake_seconds = handshake_seconds
-        self._exit_if_unregistered = exit_if_unregistered
         self._scans: dict[str, None] = {}
         self._dialling: Deferred[IProtocol] | None = None
         self._retry: IDelayedCall | None = None
@@ -113,9 +96,9 @@ class Connector(Service):
         self._refused = message.reason
         _log.warn("the Proxy refused this agent: {why}", why=printable(message.detail or message.reason))
         if message.reason in ("replaced", "unknown"):
-            self.messages.not_registered()
+            self._messages.not_registered()
         elif message.reason == "duplicate":
-            self.messages.already_connected()
+            self._messages.already_connected()
         call.carrier.end("refused")
 
     def scan_started(self, message: ScanStarted) -> None:
@@ -124,7 +107,7 @@ class Connector(Service):
             self._scans[message.scan] = None
             if len(self._scans) > limits.SCANS_REMEMBERED:
                 del self._scans[next(iter(self._scans))]
-            self.messages.scan_started()
+            self._messages.scan_started()
 
     def scan_finished(self, scan: str) -> None:
         """A scan is over: its id won't come again."""
@@ -139,8 +122,9 @@ class Connector(Service):
             why = advice.tls_failed(call.carrier.tls_failure, call.carrier.tls.connection, self.copy, self.proxy)
         _log.warn("the connection to {proxy} ended: {why}", proxy=self.proxy, why=printable(why, 1024))
         reason, self._refused = self._refused, None
-        if reason == "replaced" or (reason == "unknown" and self._exit_if_unregistered):
-            self._leave(reason)
+        leave = self._leave.get(reason) if reason is not None else None
+        if leave is not None:
+            leave()
         elif self.running:
             self._dial_in(self._backoff.after(reason))
 
@@ -148,27 +132,11 @@ class Connector(Service):
 
     def _dial(self) -> None:
         self._retry = None
-        self.messages.connecting()
-        factory = Factory.forProtocol(self._build_carrier)
-        factory.noisy = False
-        dialling = self._endpoint.connect(factory)
+        self._messages.connecting()
+        dialling = self._endpoint.connect(self._calls)
         dialling.addTimeout(self._handshake_seconds, self._reactor)
         self._dialling = dialling
         dialling.addCallbacks(self._connected, self._not_connected)
-
-    def _build_carrier(self) -> Carrier:
-        call = Call(self)
-        carrier = Carrier(
-            self._reactor,
-            self.context,
-            call,
-            self.make_session,
-            self._refusals,
-            server=False,
-            server_name=_sni(self.host),
-        )
-        call.carrier = carrier
-        return carrier
 
     def _connected(self, carrier: IProtocol) -> None:
         self._dialling = None
@@ -199,8 +167,3 @@ class Connector(Service):
     def _cancel(call: IDelayedCall | None) -> None:
         if call is not None and call.active():
             call.cancel()
-
-
-def _sni(host: str) -> str | None:
-    """The name for the TLS handshake; an address literal is not one (RFC 6066, section 3)."""
-    return None if is_address(host) else host

@@ -9,6 +9,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocol
 
 from socksfusion.agent.backoff import Backoff
+from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import LineOutput, Messages
@@ -56,24 +57,20 @@ def build(program: Program) -> None:
     def build_target(peer: str) -> IProtocol:
         return targets.buildProtocol(StreamAddress(peer, 0))
 
+    calls = CallFactory(reactor, host, agent_context(copy), _session_maker(program), refusals, messages, build_target)
     connector = Connector(
         reactor,
         HostnameEndpoint(reactor, host, port, timeout=options["handshake"]),
-        host,
-        format_proxy(host, port),
+        calls,
         copy,
-        agent_context(copy),
+        format_proxy(host, port),
         messages,
         liveness,
-        build_target,
-        _session_maker(program),
-        refusals,
-        partial(_leave, program),
+        _leave(program),
         backoff=Backoff(
             options["reconnect-first"], options["reconnect-largest"], unregistered_seconds=options["unregistered-retry"]
         ),
         handshake_seconds=options["handshake"],
-        exit_if_unregistered=bool(options["exit-if-unregistered"]),
     )
     for service in (sweeper, liveness, connector):
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
@@ -104,11 +101,14 @@ def _session_maker(program: Program) -> Callable[[float], Session]:
     return make
 
 
-def _leave(program: Program, reason: str) -> None:
-    if reason == "replaced":
-        program.end(ExitCode.REPLACED, "a newer copy of this agent was verified: run that one, and delete this")
-    else:
-        program.end(ExitCode.NOT_REGISTERED, "this agent is not registered: ask the Proxy's operator")
+def _leave(program: Program) -> dict[str, "partial[None]"]:
+    """The refusals that end the program, each with its exit code."""
+    replaced = "a newer copy of this agent was verified: run that one, and delete this"
+    unknown = "this agent is not registered: ask the Proxy's operator"
+    leave = {"replaced": partial(program.end, ExitCode.REPLACED, replaced)}
+    if program.options["exit-if-unregistered"]:
+        leave["unknown"] = partial(program.end, ExitCode.NOT_REGISTERED, unknown)
+    return leave
 
 
 def _add_manhole(program: Program, connector: Connector) -> None:

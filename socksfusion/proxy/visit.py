@@ -4,13 +4,12 @@ from typing import Literal, Protocol
 
 from twisted.internet.interfaces import IProtocol
 
-from socksfusion import __version__
 from socksfusion.identity.tls import is_tunnel, peer_key_digest
 from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import MINOR, PROTOCOL, Hello, Message, Refused, Welcome
+from socksfusion.wire.messages import PROTOCOL, Hello, Message, Refused, Welcome
 
 Reason = Literal["replaced", "unknown", "duplicate", "version"]
 
@@ -131,15 +130,7 @@ class Visit:
             return
         transport.protocol = self.control
         self.control.makeConnection(transport)  # type: ignore[no-untyped-call]
-        self.control.send(
-            Hello(
-                protocol=PROTOCOL,
-                minor=MINOR,
-                program=f"socksfusion/{__version__}",
-                features=[],
-                program_id=self._gate.program_id,
-            )
-        )
+        self.control.say_hello(self._gate.program_id)
 
     def _received(self, message: Message) -> None:
         if isinstance(message, Hello) and self.hello is None and not self.over:

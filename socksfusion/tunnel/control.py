@@ -5,9 +5,19 @@ from collections.abc import Callable
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from socksfusion import limits
+from socksfusion import __version__, limits
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import Message, RecordError, RecordReader, Unknown, Unsupported, encode
+from socksfusion.wire.messages import (
+    MINOR,
+    PROTOCOL,
+    Hello,
+    Message,
+    RecordError,
+    RecordReader,
+    Unknown,
+    Unsupported,
+    encode,
+)
 
 
 class ControlProtocol(Protocol):
@@ -27,6 +37,11 @@ class ControlProtocol(Protocol):
         self._ended = ended
         self._reader = RecordReader()
         self._over = False
+
+    def say_hello(self, program_id: str) -> None:
+        """Send this side's first record; ``program_id`` is the running program's, the same on all its carriers."""
+        program = f"socksfusion/{__version__}"
+        self.send(Hello(protocol=PROTOCOL, minor=MINOR, program=program, features=[], program_id=program_id))
 
     def send(self, message: Message) -> None:
         """Send one message; ignored where the stream is gone."""

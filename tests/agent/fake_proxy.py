@@ -1,6 +1,7 @@
 """A Proxy that the test plays, over real carriers, and a Connector that dials it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -11,6 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion.agent.backoff import Backoff
+from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
 from socksfusion.agent.messages import Messages
 from socksfusion.refusals import Refusals
@@ -104,7 +106,7 @@ class World:
         host: str = HOST,
         context: SSL.Context | None = None,
         uniform: Callable[[float, float], float] = lambda low, high: high,
-        **connector: Any,
+        leaves: Sequence[str] = ("replaced",),
     ) -> None:
         self.clock = Clock()
         self.endpoint = Endpoint()
@@ -113,21 +115,26 @@ class World:
         self.targets: list[HalfCloseable] = []
         self.sides: list[ProxySide] = []
         self.liveness = Liveness(self.clock, suspended=lambda: 0.0)
+        self.messages = Messages(lambda line: self.lines.append(line.rstrip("\n").partition(" ")[2]))
+        self.calls = CallFactory(
+            self.clock,
+            host,
+            context or agent_side(),
+            lambda now: Session(client=False, now=now),
+            Refusals(self.clock.seconds),
+            self.messages,
+            self._build_target,
+        )
         self.connector = Connector(
             self.clock,
             self.endpoint,
-            host,
-            f"{host}:443",
+            self.calls,
             agent_copy(),
-            context or agent_side(),
-            Messages(lambda line: self.lines.append(line.rstrip("\n").partition(" ")[2])),
+            f"{host}:443",
+            self.messages,
             self.liveness,
-            self._build_target,
-            lambda now: Session(client=False, now=now),
-            Refusals(self.clock.seconds),
-            self.left.append,
+            {reason: partial(self.left.append, reason) for reason in leaves},
             backoff=Backoff(uniform=uniform),
-            **connector,
         )
 
     def _build_target(self, peer: str) -> HalfCloseable:

@@ -20,7 +20,7 @@ def test_hello_is_answered_by_hello() -> None:
     (hello,) = side.received
     assert isinstance(hello, Hello)
     assert (hello.protocol, hello.features) == (PROTOCOL, [])
-    assert hello.program_id == world.connector.program_id
+    assert hello.program_id == world.calls.program_id
     assert world.lines == ["Connecting to server...", "Connection established"]
 
 

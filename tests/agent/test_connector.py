@@ -156,7 +156,7 @@ class TestRefusals:
         assert world.left == []
 
     def test_unknown_leaves_where_it_is_told_to(self) -> None:
-        world = self.refused("unknown", exit_if_unregistered=True)
+        world = self.refused("unknown", leaves=["replaced", "unknown"])
         assert world.lines[-1] == "This agent is not registered"
         assert world.left == ["unknown"]
         assert world.dials == 1
