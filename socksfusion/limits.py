@@ -195,3 +195,7 @@ REFUSAL_LOG_PEERS: Final = 4096
 """Peers and rules that are remembered for that."""
 LOGGED_TEXT_CHARACTERS: Final = 256
 """The longest text from outside in one log line."""
+
+# -- process ------------------------------------------------------------------------------------------------------
+GARBAGE_THRESHOLD: Final = 50_000
+"""New objects between two looks for unreachable cycles (the first number of ``gc.set_threshold``)."""

@@ -4,11 +4,13 @@
 """
 
 import atexit
+import gc
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from twisted.application.service import MultiService, Service
@@ -18,10 +20,11 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEventAsClassicLogText
 from twisted.python.usage import Options
 
+from socksfusion import limits
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.log import make_logger
-from socksfusion.options import ProgramOptions, complain, visible
+from socksfusion.options import ProgramOptions, complain, install_hint, visible
 
 _log = make_logger()
 
@@ -91,13 +94,7 @@ class Program(MultiService):
             complain(self.options.program, text)
             if self._logs_elsewhere:
                 _log.error("{text}", text=visible(text))
-        self.reactor.callWhenRunning(self._stop)
-
-    def _stop(self) -> None:
-        try:
-            self.reactor.stop()
-        except ReactorNotRunning:
-            pass  # a signal was faster
+        self.reactor.callWhenRunning(self.reactor.stop)
 
     def exit_with_code(self) -> None:
         """As the last step of the process: end it with the code that ``end`` was given."""
@@ -115,7 +112,9 @@ def make_program(options: ProgramOptions, build: Callable[[Program], None]) -> P
     from twisted.internet import reactor  # not before twistd has installed the one that it was told to
 
     use_monotonic_time(reactor)
+    stop_once(reactor)
     raise_descriptor_limit()
+    collect_garbage_rarely(reactor)
     program = Program(reactor, options)
     # registered early so that it runs late: twistd gives no other way to an exit code
     atexit.register(program.exit_with_code)
@@ -125,7 +124,7 @@ def make_program(options: ProgramOptions, build: Callable[[Program], None]) -> P
         complain(options.program, str(error))
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
-        complain(options.program, f"{error}; install it with: pip install 'socksfusion[{options.extra}]'")
+        complain(options.program, f"{error}; {install_hint(options.extra)}")
         raise SystemExit(ExitCode.USAGE) from None
     return program
 
@@ -137,6 +136,27 @@ def use_monotonic_time(reactor: Any) -> None:
     """
     if isinstance(reactor, ReactorBase) and reactor.seconds is ReactorBase.seconds and not reactor.getDelayedCalls():
         reactor.seconds = time.monotonic
+
+
+def collect_garbage_rarely(reactor: Any) -> None:
+    """Look for cycles rarely, and never among what is there since the start.
+
+    A Proxy holds many objects for long, and Python's default of 700 new ones between two looks took an eighth of the
+    CPU time of a connect (docs/performance.md).
+    """
+    gc.set_threshold(limits.GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
+    reactor.callWhenRunning(gc.freeze)
+
+
+def stop_once(reactor: Any) -> None:
+    """Let a further signal, or an end of our own, do nothing while ``reactor`` stops, where Twisted logs a traceback."""
+    stop = reactor.stop
+
+    def stop_if_running() -> None:
+        with suppress(ReactorNotRunning):
+            stop()
+
+    reactor.stop = stop_if_running
 
 
 def raise_descriptor_limit() -> None:

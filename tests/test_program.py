@@ -1,6 +1,7 @@
 """What both programs share around twistd, in real processes: log, exit codes, clock (attacks K1)."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from twisted.internet.base import ReactorBase
 
+from socksfusion import limits
+
 PROBE = """
-import resource, socket, sys, time, wall
+import os, resource, signal, socket, sys, time, wall
 from twisted.internet.protocol import Factory
 from socksfusion import errors
 from socksfusion.endpoints import Listener
@@ -36,6 +39,15 @@ class Slow(Service):
         reactor.callLater(0.01, *((done.errback, ValueError(self.what)) if self.fails else (done.callback, None)))
         return done
 
+class Impatient(Slow):
+    def __init__(self):
+        super().__init__("it")
+
+    def stopService(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().stopService()
+
 class Probe(Service):
     def __init__(self, program):
         self.program = program
@@ -60,6 +72,13 @@ class Probe(Service):
         self.program.addService(Slow("third", fails=True))
         self.program.addService(Slow("fourth"))
         self.program.end(ExitCode.NORMAL)
+
+    def signals(self):
+        self.program.addService(Impatient())
+        def twice():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.program.reactor.callLater(0, twice)
 
     def escape(self):
         Logger().info("from outside: {it}", it="\\x1b[31m\\x00\\u202e")
@@ -154,6 +173,13 @@ def test_exit_codes(probe_folder: Path, do: str, code: int) -> None:
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
 
 
+def test_further_signals_change_nothing_about_the_end(probe_folder: Path) -> None:
+    done = twistd(probe_folder, "signals")
+    assert done.stdout.splitlines() == ["it ends", "it ended"]
+    assert done.returncode == -signal.SIGINT, "twistd ends by the last signal"
+    assert "Traceback" not in done.stderr
+
+
 def test_services_stop_one_after_the_other_whatever_becomes_of_one(probe_folder: Path) -> None:
     done = twistd(probe_folder, "in_order")
     assert done.returncode == 0
@@ -171,8 +197,9 @@ def test_an_error_of_make_service_is_one_line(probe_folder: Path) -> None:
 def test_a_package_that_is_missing_is_named(probe_folder: Path) -> None:
     done = twistd(probe_folder, "needs_package")
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr == "probe: No module named 'no_such_package'; install it with: pip install 'socksfusion[proxy]'\n"
+    assert done.stderr == (
+        "probe: No module named 'no_such_package'; install SocksFusion with its extra proxy; in a clone: "
+        "pip install '.[proxy]'\n"
     )
 
 
@@ -218,3 +245,14 @@ def test_k1_this_twisted_counts_by_the_wall_clock() -> None:
     import time
 
     assert ReactorBase.seconds is time.time
+
+
+def test_garbage_is_collected_rarely() -> None:
+    """A process of its own: the collector's settings are the whole process's."""
+    script = (
+        "import gc; from twisted.internet import reactor; from socksfusion.program import collect_garbage_rarely;"
+        "collect_garbage_rarely(reactor); reactor.callLater(0, reactor.stop); reactor.run();"
+        "print(gc.get_threshold()[0], gc.get_freeze_count() > 1000)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [str(limits.GARBAGE_THRESHOLD), "True"]

@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -77,10 +78,14 @@ def parse_allow(text: str) -> Network:
     return network
 
 
+# a scan asks for the ports of few hosts; what is no literal raises, and is not kept
+_parse = lru_cache(maxsize=4096)(ip_address)
+
+
 def literal(host: str) -> Address | None:
     """The address that ``host`` spells, or None where it is a name (``127.1`` is one: the resolver knows it)."""
     try:
-        return ip_address(host)
+        return _parse(host)
     except ValueError:
         return None
 
@@ -158,7 +163,7 @@ class Policy:
         :raises ValueError: not a literal.
         :raises OSError: whether it is the machine's own can't be told now.
         """
-        target = ip_address(address)
+        target = _parse(address)
         if isinstance(target, IPv6Address) and target.ipv4_mapped is not None:
             target = target.ipv4_mapped
         dialled = str(target)

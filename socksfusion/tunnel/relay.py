@@ -138,7 +138,7 @@ class Relay:
     def tcp_lost(self, reason: Failure) -> None:
         """The TCP connection is gone: cleanly only where we closed it after both directions had ended."""
         self._leave()
-        if not reason.check(error.ConnectionDone) or not self.tcp_read_done:
+        if not isinstance(reason.value, error.ConnectionDone) or not self.tcp_read_done:
             self.stream.unregisterProducer()
             self.stream.reset_after_data()
 
@@ -150,11 +150,11 @@ class Relay:
         """
         self._leave()
         self.tcp.unregisterProducer()
-        if reason.check(error.ConnectionDone):
+        if isinstance(reason.value, error.ConnectionDone):
             return
         if self.stream_read_done:
             abort_when_drained(self.tcp, math.inf)
-        elif reason.check(CarrierLost, error.ConnectionAborted):
+        elif isinstance(reason.value, CarrierLost | error.ConnectionAborted):
             self.tcp.abortConnection()
         else:
             abort_when_drained(self.tcp)

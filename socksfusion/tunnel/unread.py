@@ -18,6 +18,8 @@ from twisted.internet import error
 from twisted.internet.abstract import FileDescriptor
 from twisted.python.failure import Failure
 
+_OUR_OWN = (error.ConnectionDone, error.ConnectionAborted)
+
 
 def unread_bytes(transport: Any) -> int:
     """Bytes in the kernel's receive queue of a socket (FIONREAD)."""
@@ -51,7 +53,7 @@ class _PatientEnd:
         self._transport.connectionLost = self._connection_lost
 
     def _connection_lost(self, reason: Failure) -> None:
-        if reason.check(error.ConnectionDone, error.ConnectionAborted) or not unread_bytes(self._transport):
+        if isinstance(reason.value, _OUR_OWN) or not unread_bytes(self._transport):
             self._end(reason)
             return
         if self._reason is None:
@@ -70,7 +72,7 @@ class _PatientEnd:
         # a loss that comes in the same turn as an abort is told twice; Twisted's transports ignore the second
         for name in ("readConnectionLost", "connectionLost"):
             vars(self._transport).pop(name, None)
-        if not reason.check(error.ConnectionDone, error.ConnectionAborted):
+        if not isinstance(reason.value, _OUR_OWN):
             # which closes by RST
             reason = Failure(error.ConnectionAborted(reason.getErrorMessage()))
         self._lost(reason)
