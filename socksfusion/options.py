@@ -153,6 +153,11 @@ def complain(program: str, text: str) -> None:
     print(f"{program}: {visible(text)}", file=sys.__stderr__, flush=True)
 
 
+def install_hint(extra: str) -> str:
+    """What to do where a package is missing."""
+    return f"install SocksFusion with its extra {extra}; in a clone: pip install '.[{extra}]'"
+
+
 def text(name: str, default: str | None, what: str, check: Callable[[str], str] = str) -> Parameter:
     """An option with a text; ``check`` gives the value, or ``ValueError`` or ``OperatorError`` with the reason."""
     return parameter(name, default, what, check)

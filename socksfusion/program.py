@@ -149,7 +149,7 @@ def collect_garbage_rarely(reactor: Any) -> None:
 
 
 def stop_once(reactor: Any) -> None:
-    """Let a further signal, or an end of our own, do nothing while ``reactor`` stops, where Twisted logs a traceback."""
+    """Let a signal or an end of our own do nothing while ``reactor`` stops already; Twisted would log a traceback."""
     stop = reactor.stop
 
     def stop_if_running() -> None:

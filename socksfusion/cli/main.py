@@ -9,7 +9,7 @@ from typing import Any
 from socksfusion import __version__
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
-from socksfusion.options import complain, visible
+from socksfusion.options import complain, install_hint, visible
 
 try:
     import click
@@ -18,7 +18,7 @@ try:
     from socksfusion.cli.init import init
     from socksfusion.cli.state_option import state_option
 except ModuleNotFoundError as missing:
-    complain("socksfusion", f"{missing.name} is not installed here; type: pip install 'socksfusion[proxy]'")
+    complain("socksfusion", f"{missing.name} is not installed here; {install_hint('proxy')}")
     sys.exit(ExitCode.UNEXPECTED)
 
 

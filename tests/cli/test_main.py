@@ -127,4 +127,7 @@ def test_a_part_that_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise ModuleNotFoundError(name='click')")
     result = process("agent", "list", PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
     assert result.returncode == 1
-    assert result.stderr == "socksfusion: click is not installed here; type: pip install 'socksfusion[proxy]'\n"
+    assert result.stderr == (
+        "socksfusion: click is not installed here; install SocksFusion with its extra proxy; in a clone: "
+        "pip install '.[proxy]'\n"
+    )
