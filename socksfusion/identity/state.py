@@ -228,15 +228,18 @@ class StateFolder:
     def renew_proxy_certificate_if_due(self, now: float) -> bool:
         """Issue the Proxy's certificate anew when less than ``limits.PROXY_CERTIFICATE_RENEW_DAYS`` are left of it.
 
+        Also when it is not valid yet: it was issued under a clock that was ahead.
         ``now`` is Unix seconds. Gives whether it was. Raises ``StateError``.
         """
         authority = self.authority(now)
         with self._locked():
             try:
-                last = x509.load_pem_x509_certificate(self.proxy_pem()).not_valid_after_utc
+                certificate = x509.load_pem_x509_certificate(self.proxy_pem())
             except ValueError:
                 raise self._damaged_proxy()
-            if last.timestamp() - now >= limits.PROXY_CERTIFICATE_RENEW_DAYS * 86400:
+            first = certificate.not_valid_before_utc.timestamp()
+            last = certificate.not_valid_after_utc.timestamp()
+            if first <= now <= last - limits.PROXY_CERTIFICATE_RENEW_DAYS * 86400:
                 return False
             self._reissue(self.names(), authority)
         return True

@@ -100,6 +100,15 @@ def test_the_certificate_is_renewed_in_its_last_30_days(folder: StateFolder) -> 
     assert folder.renew_proxy_certificate_if_due(last_day(folder) + DAY), "also once it has expired"
 
 
+def test_a_certificate_that_is_not_valid_yet_is_issued_anew(folder: StateFolder) -> None:
+    """Issued under a clock that was years ahead, and was set right since."""
+    now = time.time()
+    assert folder.renew_proxy_certificate_if_due(now + 3 * 365 * DAY)
+    assert folder.renew_proxy_certificate_if_due(now)
+    assert last_day(folder) == pytest.approx(now + 365 * DAY, abs=2)
+    assert not folder.renew_proxy_certificate_if_due(now)
+
+
 @pytest.mark.parametrize("off", [-400 * DAY, 21 * 365 * DAY])
 def test_a_clock_outside_the_cas_years_is_told(folder: StateFolder, off: float) -> None:
     before = contents(folder.path)
