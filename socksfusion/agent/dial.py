@@ -19,8 +19,11 @@ from twisted.python.failure import Failure
 
 from socksfusion import descriptors, limits
 from socksfusion.agent.errors import ConnectFailed
+from socksfusion.log import make_logger
 from socksfusion.tunnel.plain import prepare
 from socksfusion.wire.socks5 import Reply
+
+_log = make_logger()
 
 # Linux turns ICMP into errno values (icmp_err_convert, ICMPv6's like it); ENOPROTOOPT is "protocol unreachable". A
 # connection that is reset before we learn that it stands was accepted: the port is open.
@@ -242,8 +245,15 @@ class _Connected(Protocol):
 
     def connectionMade(self) -> None:
         """The transport is ready."""
-        if self._attempt.dial is not None:
-            self._attempt.dial.won(self._attempt, self.transport)
+        dial = self._attempt.dial
+        if dial is None:
+            return
+        try:
+            dial.won(self._attempt, self.transport)
+        except Exception as cause:
+            _log.failure("a connection to a target could not be set up")
+            self.transport.abortConnection()  # type: ignore[union-attr]
+            dial.failed(self._attempt, failure_of(cause))
 
 
 def _is_connected_to_itself(transport: Any) -> bool:

@@ -6,7 +6,7 @@ stays with it after that.
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from typing import Protocol as Interface
 
 from twisted.internet import defer, protocol
@@ -24,6 +24,7 @@ from socksfusion.wire.socks5 import Address, ProtocolFailed, Reply, RequestRecei
 
 if TYPE_CHECKING:
     from socksfusion.proxy.opening import Opened
+    from socksfusion.tunnel.stream import StreamTransport
 
 _log = make_logger()
 
@@ -157,7 +158,8 @@ class ClientProtocol(protocol.Protocol):
         self._front.incomplete.discard(self)
         self._phase = _Phase.DIALLING
         self._bound_early_data()
-        self._dial = dial = self._front.router.open(address.host, address.port, self._agent, self.peer)
+        router = self._front.router
+        self._dial = dial = defer.maybeDeferred(router.open, address.host, address.port, self._agent, self.peer)
         dial.addCallback(self._opened)
         dial.addErrback(self._failed)
 
@@ -166,6 +168,14 @@ class ClientProtocol(protocol.Protocol):
         if opened.reply != Reply.SUCCEEDED:
             self._answer_failure(opened.reply, opened.bound_host, opened.bound_port)
             return
+        try:
+            self._relay(opened)
+        except Exception:
+            # nobody else may have it yet
+            cast("StreamTransport", opened.stream).abortConnection()
+            raise
+
+    def _relay(self, opened: "Opened") -> None:
         self._socks.reply(Reply.SUCCEEDED, opened.bound_host, opened.bound_port)
         transport = self.transport
         transport.bufferSize = limits.PLAIN_READ_BYTES

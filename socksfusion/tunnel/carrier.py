@@ -20,7 +20,7 @@ from socksfusion.refusals import Refusals
 from socksfusion.tunnel import carrier_socket, eager
 from socksfusion.tunnel.checks import Checks
 from socksfusion.tunnel.handlers import EventHandlers, cut
-from socksfusion.tunnel.openings import Opened, Openings
+from socksfusion.tunnel.openings import Opened, Openings, tell
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.tls import TLSFailed, TLSMachine
 from socksfusion.wire.yamux.errors import ProtocolError
@@ -185,9 +185,9 @@ class Carrier(Protocol):
         if self.session.used_up:
             self.end("the numbers of its streams are used up")
         if not self.takes_streams:
-            opened(None)
+            tell(opened, None)
         elif self.session.can_open and not self._openings:
-            opened(self._new_stream())
+            tell(opened, self._new_stream())
         else:
             self._openings.add(opened)
 

@@ -33,16 +33,17 @@ class Openings:
         """The first in the queue has its turn."""
         opened = next(iter(self._waiting))
         del self._waiting[opened]
-        _tell(opened, new_stream())
+        tell(opened, new_stream())
 
     def give_up(self) -> None:
         """There will be no more streams for those who wait now."""
         waiting, self._waiting = self._waiting, {}
         for opened in waiting:
-            _tell(opened, None)
+            tell(opened, None)
 
 
-def _tell(opened: Opened, transport: StreamTransport | None) -> None:
+def tell(opened: Opened, transport: StreamTransport | None) -> None:
+    """Give ``opened`` its answer; where it raises, that is logged and its stream reset."""
     try:
         opened(transport)
     except Exception:

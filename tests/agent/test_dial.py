@@ -15,6 +15,7 @@ from socksfusion.agent.dial import DialFailed, Dialler, alternate, failure_of
 from socksfusion.descriptors import Headroom
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_network import FakeNetwork
+from tests.tunnel.pair import logged_failures
 
 
 def mark(transport: Any) -> None:
@@ -232,3 +233,17 @@ def test_j1_too_many_open_files_are_no_failure_of_the_target() -> None:
     assert network.hosts == []
     failure = results[0].value
     assert (failure.reply, failure.tried, failure.rule) == (Reply.GENERAL_FAILURE, False, "descriptors")
+
+
+def test_j3_a_connection_that_can_not_be_set_up_is_closed_and_answered() -> None:
+    def broken(transport: Any) -> None:
+        raise OSError(errno.ENOBUFS, "no buffers")
+
+    network = FakeNetwork()
+    results: list[Any] = []
+    Dialler(network.reactor, prepare=broken).dial(["192.0.2.1"], 80, 10).addErrback(results.append)
+    with logged_failures() as failures:
+        assert network.accept(0).aborted
+    assert len(failures) == 1
+    assert results[0].value.reply is Reply.GENERAL_FAILURE
+    assert not network.reactor.getDelayedCalls()

@@ -163,14 +163,32 @@ def test_a_router_that_raises_is_our_fault_and_logged(proxy: Proxy) -> None:
     assert [str(event["log_failure"].value) for event in events if "log_failure" in event] == ["a bug"]
 
 
-def test_a_relay_that_cannot_be_made_resets_the_client(proxy: Proxy) -> None:
-    def broken(*_: Any) -> None:
-        raise RuntimeError("a bug")
-
-    proxy.front.join = broken
+def test_j3_a_router_that_raises_at_once_is_no_different(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy.router, "open", broken)
     transport = proxy.connect(GREETING, REQUEST)
-    proxy.router.dials[0].callback(Opened(Reply.SUCCEEDED, "", 0, STREAM))
+    assert transport.value() == ACCEPTED + b"\x05\x01\x00" + NOWHERE
+    assert transport.closed
+
+
+def broken(*_: Any) -> Any:
+    raise RuntimeError("a bug")
+
+
+class Stream:
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+def test_j3_a_relay_that_cannot_be_made_resets_client_and_stream(proxy: Proxy) -> None:
+    """The Agent must not keep a connection to the Target that nobody uses."""
+    proxy.front.join = broken
+    stream: Any = Stream()
+    transport = proxy.connect(GREETING, REQUEST)
+    proxy.router.dials[0].callback(Opened(Reply.SUCCEEDED, "", 0, stream))
     assert transport.aborted
+    assert stream.aborted
 
 
 # -- early data and half-close --

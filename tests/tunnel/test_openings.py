@@ -37,6 +37,20 @@ class TestOpenings:
         assert [number for number, _ in told] == list(range(300))
         assert all(transport is not None and transport.number == 2 * number + 1 for number, transport in told)
 
+    def test_j3_one_that_raises_harms_nobody_and_leaves_no_stream(self, failures: list[Failure]) -> None:
+        pair = Pair()
+        _, other = pair.open()
+
+        def broken(transport: StreamTransport | None) -> None:
+            raise ZeroDivisionError
+
+        pair.proxy.open_stream(broken)
+        pair.pump()
+        assert [failure.type for failure in failures] == [ZeroDivisionError]
+        failures.clear()
+        assert other.lost is None
+        assert len(pair.proxy.session.streams) == len(pair.agent.session.streams) == 1
+
     def test_one_is_withdrawn(self) -> None:
         pair = Pair(max_unacknowledged=1)
         pair.stall()
