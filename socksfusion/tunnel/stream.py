@@ -19,10 +19,9 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksfusion import limits
 from socksfusion.log import make_logger
-from socksfusion.tunnel.producing import RegisteredProducer
 from socksfusion.tunnel.reading import Reading
+from socksfusion.tunnel.writing import Writing
 from socksfusion.wire.yamux.stream import Stream
 
 _log = make_logger()
@@ -75,19 +74,17 @@ class StreamTransport:
     __slots__ = (
         "_aborted",
         "_carrier",
-        "_half_closing",
         "_lost",
         "_peer",
-        "_producer",
         "_reading",
         "_stream",
-        "bytes_sent",
+        "_writing",
         "connected",
         "data_received",
         "disconnecting",
         "ended",
         "protocol",
-        "write_ended",
+        "write",
     )
 
     def __init__(self, stream: Stream, carrier: StreamCarrier, peer: str) -> None:
@@ -95,35 +92,19 @@ class StreamTransport:
         self._carrier = carrier
         self._peer = peer
         self._reading = Reading(stream, self, carrier.seconds, carrier.flush_soon)
-        # the hot path: the carrier calls straight into the direction that it is for
+        self._writing = Writing(stream, carrier.flush_soon, carrier.call_soon, self.broken)
+        # the hot path: carrier and protocol call straight into the direction that it is for
         self.data_received = self._reading.data_received
         self.ended = self._reading.ended
-        self._half_closing = False  # FIN waits for the producer
+        self.write = self._writing.write
         self._aborted = False
         self._lost: Failure | None = None
-        self._producer: RegisteredProducer | None = None
         self.protocol: IProtocol | None = None
         self.connected = True
         self.disconnecting = False
-        self.write_ended = False
-        self.bytes_sent = 0
         stream.owner = self
 
     # -- ITransport ------------------------------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Queue ``data``; nothing happens after the writing side was ended. ``TypeError`` for what is not bytes."""
-        if data.__class__ is not bytes:
-            data = _as_bytes(data)
-        if self.write_ended or not data:
-            return
-        stream = self._stream
-        stream.send(data)
-        self.bytes_sent += len(data)
-        producer = self._producer
-        if producer is not None and (producer.pulls or stream.queued > limits.STREAM_SEND_BYTES):
-            producer.wrote(stream.queued)
-        self._carrier.flush_soon()
 
     def writeSequence(self, data: Any) -> None:
         """Queue every piece of ``data``."""
@@ -140,14 +121,12 @@ class StreamTransport:
         self._reading.stop()
         if self._lost is not None:
             self._carrier.call_soon(self._tell_lost)
-        elif self._producer is None:
-            self._end_writing()
+        else:
+            self._writing.end()
 
     def loseWriteConnection(self) -> None:
         """Send what is queued (a registered producer ends first), then FIN; reading goes on."""
-        self._half_closing = True
-        if self._producer is None:
-            self._end_writing()
+        self._writing.end()
 
     def abortConnection(self) -> None:
         """RST at once: what is queued in either direction is dropped."""
@@ -169,23 +148,11 @@ class StreamTransport:
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let ``producer`` write here; it is paused while more than ``limits.STREAM_SEND_BYTES`` are queued."""
-        if self._producer is not None:
-            raise RuntimeError(f"cannot register {producer!r}: another producer was never unregistered")
-        if self.write_ended or not self.connected:
-            producer.stopProducing()
-            return
-        self._producer = RegisteredProducer(
-            producer, pulls=not streaming, call_soon=self._carrier.call_soon, broken=self.broken
-        )
-        self._producer.start(self._stream.queued)
+        self._writing.register(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """The producer has written all it had."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.release()
-        if self.disconnecting or self._half_closing:
-            self._end_writing()
+        self._writing.unregister()
 
     # -- IPushProducer: the protocol's brake on what it is given ------------------------------------------------------
 
@@ -224,7 +191,7 @@ class StreamTransport:
     @property
     def write_paused(self) -> bool:
         """Whether the producer of what we send has been stopped."""
-        return self._producer is not None and self._producer.paused
+        return self._writing.paused
 
     @property
     def reset_waiting(self) -> bool:
@@ -247,14 +214,14 @@ class StreamTransport:
         return self._reading.waiting
 
     @property
+    def bytes_sent(self) -> int:
+        """All bytes that were written."""
+        return self._writing.sent
+
+    @property
     def bytes_received(self) -> int:
         """All bytes that came."""
         return self._reading.received
-
-    @property
-    def number(self) -> int:
-        """The stream's id in its session."""
-        return self._stream.id
 
     # -- the carrier's side ----------------------------------------------------------------------------------------
 
@@ -279,8 +246,7 @@ class StreamTransport:
 
     def drained(self) -> None:
         """The send queue has room again."""
-        if self._producer is not None:
-            self._producer.drained()
+        self._writing.drained()
 
     # -- the reading direction's side ------------------------------------------------------------------------------
 
@@ -291,9 +257,7 @@ class StreamTransport:
 
     def end_reached(self) -> None:
         """The peer's FIN has come, and the protocol knows no half-close: as over TCP, its producer has no say."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stop()
+        self._writing.stop_producer()
         self.loseConnection()
 
     def all_taken(self) -> None:
@@ -303,16 +267,10 @@ class StreamTransport:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def _end_writing(self) -> None:
-        if not self.write_ended:
-            self.write_ended = True
-            self._stream.end()
-            self._carrier.flush_soon()
-
     def _lose(self, reason: Failure) -> None:
         if self._lost is None:
             self._lost = reason
-            self.write_ended = True
+            self._writing.stop()
             self._reading.deliver()
 
     def _abort(self, reason: Failure, *, after_data: bool) -> None:
@@ -320,7 +278,7 @@ class StreamTransport:
             return
         self._aborted = True
         self._lost = reason
-        self.write_ended = True
+        self._writing.stop()
         self._reading.stop()
         self._stream.reset(after_data=after_data)
         self._carrier.flush_soon()
@@ -331,19 +289,10 @@ class StreamTransport:
             return
         self.connected = False
         self.disconnecting = True
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stop()
+        self._writing.stop_producer()
         if self.protocol is None:
             return
         try:
             self.protocol.connectionLost(cast(Failure, self._lost))
         except Exception:
             _log.failure("the protocol of a stream raised when it was told that it is lost", Failure())
-
-
-def _as_bytes(data: object) -> bytes:
-    """A copy of what may change later; text is a mistake of the caller's and must not reach the carrier."""
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    raise TypeError(f"a stream carries bytes, not {type(data).__name__}")

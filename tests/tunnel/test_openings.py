@@ -35,7 +35,7 @@ class TestOpenings:
         pair.flow()
         pair.pump()
         assert [number for number, _ in told] == list(range(300))
-        assert all(transport is not None and transport.number == 2 * number + 1 for number, transport in told)
+        assert all(transport is not None and transport.getPeer().stream == 2 * number + 1 for number, transport in told)
 
     def test_j3_one_that_raises_harms_nobody_and_leaves_no_stream(self, failures: list[Failure]) -> None:
         pair = Pair()

@@ -26,7 +26,7 @@ class TestInterface:
         here, there = Pair().open()
         assert (here.transport.getPeer().carrier, here.transport.getPeer().stream) == ("198.51.100.7:40000", 1)
         assert there.transport.getPeer().carrier == "192.0.2.1:443"
-        assert here.transport.number == there.transport.number == 1
+        assert here.transport.getPeer().stream == there.transport.getPeer().stream == 1
 
     def test_write_and_write_sequence(self) -> None:
         pair = Pair()
