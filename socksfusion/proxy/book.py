@@ -18,8 +18,8 @@ _log = make_logger()
 class Book(Repeating):
     """Collects what changes often and writes it every ``limits.REGISTRY_WRITE_SECONDS``: one statement a kind.
 
-    What decides who may come in (:meth:`activate`) is written at once. Where the registry fails, what was collected is
-    lost and the log says so: connections go on.
+    What decides who may come in (:meth:`activate`) is written at once. Where the registry fails the log says so, once,
+    and connections go on; what was collected of agents is written when it works again.
     """
 
     name = "book"
@@ -29,6 +29,7 @@ class Book(Repeating):
         self._watch = watch
         self._seen: dict[str, dict[str, Any]] = {}
         self._touched: dict[str, float] = {}
+        self._failing = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -69,7 +70,7 @@ class Book(Repeating):
 
     def scan_started(self, scan: Scan) -> None:
         """A scan has begun."""
-        self._run(self._watch.registry.start_scan, scan)
+        self._run(self._watch.registry.start_scan, scan).addErrback(_lost)
 
     def scans_touched(self, scans: dict[str, float]) -> None:
         """Scan ids to when a stream was last open (Unix seconds)."""
@@ -78,7 +79,7 @@ class Book(Repeating):
     def scan_ended(self, scan_id: str, ended: float) -> None:
         """A scan is over."""
         self._touched.pop(scan_id, None)
-        self._run(self._watch.registry.end_scan, scan_id, ended)
+        self._run(self._watch.registry.end_scan, scan_id, ended).addErrback(_lost)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -87,13 +88,31 @@ class Book(Repeating):
         seen, self._seen = self._seen, {}
         touched, self._touched = self._touched, {}
         if seen:
-            self._run(self._watch.registry.write_seen, [Seen(agent, **values) for agent, values in seen.items()])
+            batch = [Seen(agent, **values) for agent, values in seen.items()]
+            self._run(self._watch.registry.write_seen, batch).addErrback(lambda _: self._note_again(seen))
         if touched:
-            self._run(self._watch.registry.touch_scans, touched)
+            self._run(self._watch.registry.touch_scans, touched).addErrback(lambda _: self._touch_again(touched))
 
-    def _run(self, method: Any, *arguments: Any) -> None:
-        self._watch.run(method, *arguments).addErrback(_failed)
+    def _note_again(self, seen: dict[str, dict[str, Any]]) -> None:
+        self._seen = {agent: seen.get(agent, {}) | self._seen.get(agent, {}) for agent in seen | self._seen}
+
+    def _touch_again(self, touched: dict[str, float]) -> None:
+        self._touched = touched | self._touched
+
+    def _run(self, method: Any, *arguments: Any) -> Deferred[Any]:
+        return self._watch.run(method, *arguments).addCallbacks(self._written, self._not_written)
+
+    def _written(self, _result: object) -> None:
+        if self._failing:
+            self._failing = False
+            _log.info("the registry can be written again")
+
+    def _not_written(self, failure: Failure) -> Failure:
+        if not self._failing:
+            self._failing = True
+            _log.error("the registry could not be written: {why}", why=failure.getErrorMessage())
+        return failure
 
 
-def _failed(failure: Failure) -> None:
-    _log.error("the registry could not be written: {why}", why=failure.getErrorMessage())
+def _lost(_failure: Failure) -> None:
+    """A scan's begin or end that could not be written: it runs and ends all the same, and the log has it."""

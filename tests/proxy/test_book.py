@@ -1,11 +1,13 @@
 """The book: what is written, when, and that a registry that fails ends nothing."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from socksfusion import limits
 from socksfusion.proxy.book import Book
@@ -39,6 +41,19 @@ class Written:
 @pytest.fixture
 def written() -> Written:
     return Written()
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What is logged meanwhile."""
+    lines: list[str] = []
+
+    def note(event: Any) -> None:
+        lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(note)
+    yield lines
+    globalLogPublisher.removeObserver(note)
 
 
 def test_what_changes_often_is_one_statement_a_second(written: Written) -> None:
@@ -102,6 +117,33 @@ def test_a_registry_that_fails_is_told_and_ends_nothing(written: Written) -> Non
     written.book.seen("acme", "192.0.2.1:1", "test/1", 6.0)
     written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
     assert [name for name, *_ in written.watch.ran] == ["start_scan", "write_seen", "write_seen"]
+
+
+def test_h2_what_could_not_be_written_is_written_later_under_what_is_newer(written: Written, told: list[str]) -> None:
+    """A disk that was full for a while must not leave a wrong list of agents."""
+    book, watch, clock = written.book, written.watch, written.clock
+    watch.error = OSError("disk full")
+    book.seen("acme", "192.0.2.1:1", "test/1", 5.0)
+    book.left("other", "gone", 5.0)
+    book.scans_touched({"0123": 2.0, "4567": 2.0})
+    for _ in range(3):
+        clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert told == ["the registry could not be written: disk full"]
+    watch.error = None
+    watch.ran.clear()
+    book.left("acme", "gone", 9.0)
+    book.scans_touched({"0123": 3.0})
+    clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert watch.ran == [
+        (
+            "write_seen",
+            [Seen("acme", False, 9.0, "192.0.2.1:1", "test/1", "gone"), Seen("other", False, 5.0, error="gone")],
+        ),
+        ("touch_scans", {"0123": 3.0, "4567": 2.0}),
+    ]
+    clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert len(watch.ran) == 2
+    assert told[1:] == ["the registry can be written again"]
 
 
 def test_what_is_left_is_written_at_the_end(written: Written) -> None:
