@@ -11,7 +11,11 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
-from service_identity.pyopenssl import extract_patterns, verify_hostname, verify_ip_address
+from service_identity.cryptography import (
+    extract_patterns,
+    verify_certificate_hostname,
+    verify_certificate_ip_address,
+)
 
 from socksfusion.errors import OperatorError
 from socksfusion.identity.copy import AgentCopy
@@ -105,28 +109,32 @@ def is_tunnel(connection: SSL.Connection) -> bool:
 
 def peer_key_digest(connection: SSL.Connection) -> bytes:
     """SHA-256 of the peer's DER SubjectPublicKeyInfo (32 bytes); ``ValueError`` before the handshake is done."""
-    certificate = connection.get_peer_certificate(as_cryptography=True)
-    if certificate is None:
-        raise ValueError("the peer has shown no certificate")
-    return key_digest(certificate)
+    return key_digest(_peer_certificate(connection))
 
 
 def verify_proxy_name(connection: SSL.Connection, host: str) -> None:
     """Check that the Proxy's certificate is for ``host``, a DNS name or an IP address (RFC 9525).
 
-    Raises ``WrongProxyName``.
+    Raises ``WrongProxyName``; ``ValueError`` before the handshake is done.
     """
-    verify = verify_ip_address if is_address(host) else verify_hostname
+    verify = verify_certificate_ip_address if is_address(host) else verify_certificate_hostname
+    certificate = _peer_certificate(connection)
     try:
-        verify(connection, host)
+        verify(certificate, host)
     except (VerificationError, CertificateError, ValueError):
-        certificate = connection.get_peer_certificate()
-        patterns = extract_patterns(certificate) if certificate else []
+        patterns = extract_patterns(certificate)
         names = ", ".join(_pattern_text(pattern) for pattern in patterns) or "no name"
         raise WrongProxyName(
             f"the Proxy at {printable(host)} has a certificate for {printable(names)}; use one of these names, or "
             f"add this one on the Proxy's side by: socksfusion init --name {printable(host)}"
         )
+
+
+def _peer_certificate(connection: SSL.Connection) -> x509.Certificate:
+    certificate = connection.get_peer_certificate(as_cryptography=True)
+    if certificate is None:
+        raise ValueError("the peer has shown no certificate")
+    return certificate
 
 
 def _pattern_text(pattern: object) -> str:

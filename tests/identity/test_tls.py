@@ -19,6 +19,9 @@ from tests.identity.conftest import Installation
 
 YEAR = 365 * 86400
 
+# what pyOpenSSL deprecates it removes some day, and with it our only way to TLS
+pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
+
 
 class Pair:
     """A Proxy's and an Agent's connection, and what each side's handshake came to."""
