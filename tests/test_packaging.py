@@ -48,6 +48,7 @@ def test_the_plugin_folder_is_no_package() -> None:
     assert sorted(file.name for file in (ROOT / "twisted" / "plugins").glob("*.py")) == [
         "socksfusion_agent.py",
         "socksfusion_proxy.py",
+        "socksfusion_reactor.py",
     ]
     assert not (ROOT / "twisted" / "__init__.py").exists()
 

@@ -180,6 +180,7 @@ class Installation:
         self.agents_port = free_port()
         self.clients_port = free_port()
         self.programs: list[Program] = []
+        self.reactor = ""
         self.proxy: Program | None = None
         shutil.copytree(_initialised(), self.state)
 
@@ -195,7 +196,8 @@ class Installation:
 
     def start(self, *arguments: str, **environment: str) -> Program:
         """Start ``twistd -n --pidfile= ARGUMENTS``."""
-        command = [*self.prefix, sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *arguments]
+        reactor = ["--reactor", self.reactor] if self.reactor else []
+        command = [*self.prefix, sys.executable, "-c", _TWISTD, *reactor, "-n", "--pidfile=", *arguments]
         program = Program(command, environment=environment, cwd=self.folder)
         self.programs.append(program)
         return program
