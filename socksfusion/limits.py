@@ -191,6 +191,8 @@ PRIVATE_FILE_BYTES: Final = 64 * KIB
 # -- logs ---------------------------------------------------------------------------------------------------------
 REFUSAL_LOG_SECONDS: Final = 1.0
 """A rule logs one line a peer in this time; what came meanwhile is told as a count."""
+REFUSAL_PENDING_SECONDS: Final = 2.0
+"""Such a count is told after this long where no further refusal tells it."""
 REFUSAL_LOG_PEERS: Final = 4096
 """Peers and rules that are remembered for that."""
 LOGGED_TEXT_CHARACTERS: Final = 256

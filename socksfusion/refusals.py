@@ -3,10 +3,16 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
+from twisted.internet.interfaces import IReactorTime
+
 from socksfusion import limits
 from socksfusion.log import make_logger, printable
+from socksfusion.repeating import Repeating
 
 _log = make_logger()
+
+_Key = tuple[str, str]
+"""A peer's host, and a rule."""
 
 
 class Refusals:
@@ -20,7 +26,8 @@ class Refusals:
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.counts: Counter[str] = Counter()
         self._seconds = seconds
-        self._recent: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._logged_at: OrderedDict[_Key, float] = OrderedDict()
+        self._suppressed: dict[_Key, int] = {}
 
     def refuse(self, rule: str, peer: str, why: str) -> None:
         """Count one refusal of ``peer`` (who, e.g. ``192.0.2.1:5000``) by ``rule``; log it unless one was just logged.
@@ -29,25 +36,60 @@ class Refusals:
         """
         self.counts[rule] += 1
         # the port of a peer changes with each connection and must not defeat the bound on lines
-        host = peer.rsplit(":", 1)[0]
+        key = peer.rsplit(":", 1)[0], rule
         now = self._seconds()
-        logged_at, suppressed = self._recent.pop((host, rule), (None, 0))
+        logged_at = self._logged_at.get(key)
         if logged_at is not None and now - logged_at < limits.REFUSAL_LOG_SECONDS:
-            self._recent[(host, rule)] = (logged_at, suppressed + 1)
-            return
-        self._write(rule, peer, why, suppressed)
-        self._recent[(host, rule)] = (now, 0)
-        while len(self._recent) > limits.REFUSAL_LOG_PEERS:
-            (old_host, old_rule), (_, old_suppressed) = self._recent.popitem(last=False)
-            if old_suppressed:
-                self._write(old_rule, old_host, "forgotten", old_suppressed)
+            self._suppressed[key] = self._suppressed.get(key, 0) + 1
+        else:
+            _write(rule, peer, why, self._suppressed.pop(key, 0))
+            self._logged_at[key] = now
+        self._logged_at.move_to_end(key)
+        if len(self._logged_at) > limits.REFUSAL_LOG_PEERS:
+            oldest, _ = self._logged_at.popitem(last=False)
+            self._tell(oldest)
 
-    def _write(self, rule: str, peer: str, why: str, suppressed: int) -> None:
-        more = f" suppressed={suppressed}" if suppressed else ""
-        _log.warn(
-            "refused rule={rule} peer={peer} why={why}{more}",
-            rule=rule,
-            peer=printable(peer),
-            why=printable(why),
-            more=more,
-        )
+    def tell_overdue(self) -> None:
+        """Log the counts that have waited ``limits.REFUSAL_PENDING_SECONDS`` for a further refusal to tell them."""
+        now = self._seconds()
+        for key in list(self._suppressed):
+            if now - self._logged_at[key] >= limits.REFUSAL_PENDING_SECONDS:
+                self._logged_at[key] = now
+                self._tell(key)
+
+    def tell_all(self) -> None:
+        """Log every count that no line has told yet."""
+        for key in list(self._suppressed):
+            self._tell(key)
+
+    def _tell(self, key: _Key) -> None:
+        suppressed = self._suppressed.pop(key, 0)
+        if suppressed:
+            host, rule = key
+            _write(rule, host, "repeated", suppressed)
+
+
+class OverdueRefusals(Repeating):
+    """Has the counts of ``refusals`` told that no further refusal tells; at its end, all of them."""
+
+    name = "refusals"
+
+    def __init__(self, clock: IReactorTime, refusals: Refusals) -> None:
+        super().__init__(clock, limits.REFUSAL_LOG_SECONDS, refusals.tell_overdue)
+        self._refusals = refusals
+
+    def stopService(self) -> None:
+        """Tell what is left."""
+        super().stopService()
+        self._refusals.tell_all()
+
+
+def _write(rule: str, peer: str, why: str, suppressed: int) -> None:
+    more = f" suppressed={suppressed}" if suppressed else ""
+    _log.warn(
+        "refused rule={rule} peer={peer} why={why}{more}",
+        rule=rule,
+        peer=printable(peer),
+        why=printable(why),
+        more=more,
+    )

@@ -9,7 +9,7 @@ from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from socksfusion import limits
-from socksfusion.refusals import Refusals
+from socksfusion.refusals import OverdueRefusals, Refusals
 
 
 @pytest.fixture
@@ -84,8 +84,10 @@ def test_memory_is_bounded_and_what_was_suppressed_is_told(
         refusals.refuse("rule", "192.0.2.1:1", "why")
     for number in range(2, 5):
         refusals.refuse("rule", f"192.0.2.{number}:1", "why")
-    assert len(refusals._recent) == 3
-    assert lines[-1] == "refused rule=rule peer=192.0.2.1 why=forgotten suppressed=4"
+    assert len(refusals._logged_at) == 3
+    assert lines[-1] == "refused rule=rule peer=192.0.2.1 why=repeated suppressed=4"
+    refusals.tell_all()
+    assert len(lines) == 5, "the count was told once"
 
 
 def test_who_goes_on_is_not_the_first_to_be_forgotten(
@@ -96,4 +98,52 @@ def test_who_goes_on_is_not_the_first_to_be_forgotten(
     refusals.refuse("rule", "192.0.2.2:1", "why")
     refusals.refuse("rule", "192.0.2.1:1", "why")
     refusals.refuse("rule", "192.0.2.3:1", "why")
-    assert [host for host, _ in refusals._recent] == ["192.0.2.1", "192.0.2.3"]
+    assert [host for host, _ in refusals._logged_at] == ["192.0.2.1", "192.0.2.3"]
+
+
+@pytest.fixture
+def overdue(clock: Clock, refusals: Refusals) -> Iterator[OverdueRefusals]:
+    service = OverdueRefusals(clock, refusals)
+    service.startService()
+    yield service
+    service.stopService()
+    assert not clock.getDelayedCalls()
+
+
+def test_a_count_is_told_when_the_flood_is_over(
+    refusals: Refusals, clock: Clock, overdue: OverdueRefusals, lines: list[str]
+) -> None:
+    for host in ("192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.2:1"):
+        refusals.refuse("flood", host, "too many")
+    clock.pump([limits.REFUSAL_LOG_SECONDS] * 10)
+    assert lines[2:] == ["refused rule=flood peer=192.0.2.1 why=repeated suppressed=2"]
+
+
+def test_a_flood_that_goes_on_tells_why_in_each_line(
+    refusals: Refusals, clock: Clock, overdue: OverdueRefusals, lines: list[str]
+) -> None:
+    for _ in range(100):
+        refusals.refuse("flood", "192.0.2.1:1", "too many")
+        clock.advance(limits.REFUSAL_LOG_SECONDS / 10)
+    assert len(lines) == 10
+    assert {line.split(" suppressed")[0] for line in lines} == {"refused rule=flood peer=192.0.2.1:1 why=too many"}
+
+
+def test_what_was_told_as_a_count_is_a_line_of_that_second(
+    refusals: Refusals, clock: Clock, overdue: OverdueRefusals, lines: list[str]
+) -> None:
+    for _ in range(2):
+        refusals.refuse("flood", "192.0.2.1:1", "too many")
+    clock.pump([limits.REFUSAL_LOG_SECONDS] * 2)
+    assert len(lines) == 2
+    refusals.refuse("flood", "192.0.2.1:1", "too many")
+    assert len(lines) == 2
+
+
+def test_the_end_of_the_program_tells_all_counts(
+    refusals: Refusals, overdue: OverdueRefusals, lines: list[str]
+) -> None:
+    for _ in range(3):
+        refusals.refuse("flood", "192.0.2.1:1", "too many")
+    overdue.stopService()
+    assert lines[1:] == ["refused rule=flood peer=192.0.2.1 why=repeated suppressed=2"]

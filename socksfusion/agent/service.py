@@ -23,7 +23,7 @@ from socksfusion.identity.names import format_proxy, parse_proxy
 from socksfusion.identity.tls import agent_context
 from socksfusion.log import make_logger
 from socksfusion.program import Program
-from socksfusion.refusals import Refusals
+from socksfusion.refusals import OverdueRefusals, Refusals
 from socksfusion.tunnel.liveness import Liveness
 from socksfusion.tunnel.relay import join
 from socksfusion.tunnel.stream import StreamAddress
@@ -72,10 +72,10 @@ def build(program: Program) -> None:
         ),
         handshake_seconds=options["handshake"],
     )
-    for service in (sweeper, liveness, connector):
+    for service in (OverdueRefusals(reactor, refusals), sweeper, liveness, connector):
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
     if options["manhole"] is not None:
-        _add_manhole(program, connector)
+        _add_manhole(program, connector, refusals)
 
 
 def _messages(program: Program) -> Messages:
@@ -111,7 +111,7 @@ def _leave(program: Program) -> dict[str, "partial[None]"]:
     return leave
 
 
-def _add_manhole(program: Program, connector: Connector) -> None:
+def _add_manhole(program: Program, connector: Connector, refusals: Refusals) -> None:
     try:
         from socksfusion.agent.inspection import Inspection
         from socksfusion.manhole.service import manhole_service
@@ -126,4 +126,5 @@ def _add_manhole(program: Program, connector: Connector) -> None:
         Path(options["authorized-keys"]),
         Path(options["manhole-host-key"]),
         "SocksFusion Agent. At hand: agents(), streams(), agent",
+        refusals,
     ).setServiceParent(program)

@@ -31,13 +31,14 @@ def manhole_service(
     authorized_keys: Path,
     host_key: Path,
     banner: str,
+    refusals: Refusals,
 ) -> IService:
     """A service that listens on the endpoint string ``endpoint``.
 
     ``namespace`` is what is at hand at the prompt, ``banner`` greets and tells it. ``authorized_keys`` is read at each
-    login, ``host_key`` now (and made where it is missing). Raises ``OperatorError``.
+    login, ``host_key`` now (and made where it is missing). ``refusals`` are the program's. Raises ``OperatorError``.
     """
-    factory = ManholeFactory(reactor, namespace, authorized_keys, load_host_key(host_key), banner)
+    factory = ManholeFactory(reactor, namespace, authorized_keys, load_host_key(host_key), banner, refusals)
     return Listener(reactor, endpoint, factory)
 
 
@@ -51,11 +52,17 @@ class ManholeFactory(SSHFactory):
     _log = QUIET
 
     def __init__(
-        self, reactor: Any, namespace: Mapping[str, object], authorized_keys: Path, host_key: Key, banner: str
+        self,
+        reactor: Any,
+        namespace: Mapping[str, object],
+        authorized_keys: Path,
+        host_key: Key,
+        banner: str,
+        refusals: Refusals,
     ) -> None:
         self.reactor = reactor
         self.authorized_keys = authorized_keys
-        self.refusals = Refusals(reactor.seconds)
+        self.refusals = refusals
         self.privateKeys = {host_key.sshType(): host_key}
         self.publicKeys = {host_key.sshType(): host_key.public()}
         self._admission = Admission()

@@ -19,7 +19,7 @@ from socksfusion.proxy.gate import AgentGate
 from socksfusion.proxy.ports import AgentPorts
 from socksfusion.proxy.routing import Router
 from socksfusion.proxy.scans import Scans
-from socksfusion.refusals import Refusals
+from socksfusion.refusals import OverdueRefusals, Refusals
 from socksfusion.registry.schema import Snapshot
 from socksfusion.registry.watch import RegistryWatch
 from socksfusion.tunnel.liveness import Liveness
@@ -106,6 +106,7 @@ def build(program: Program) -> None:
     options = program.options
     proxy = Proxy(program)
     services: list[Any] = [
+        OverdueRefusals(program.reactor, proxy.refusals),
         proxy.watch,
         proxy.book,
         proxy.sweeper,
@@ -152,4 +153,5 @@ def _manhole(program: Program, proxy: Proxy) -> Any:
         Path(program.options["authorized-keys"]),
         proxy.state.manhole_host_key,
         "SocksFusion Proxy. At hand: agents(), streams(), proxy",
+        proxy.refusals,
     )

@@ -107,6 +107,13 @@ def test_on_the_clients_port(
     wait_told(proxy, provoke, looks_like)
 
 
+def test_what_a_burst_had_suppressed_is_told_soon(serving: Installation, proxy: Program) -> None:
+    since = len(proxy.log)
+    for _ in range(10):
+        say(serving.clients_port, HTTP)
+    proxy.wait_log("rule=socks-version peer=127.0.0.1 why=repeated suppressed=", since=since)
+
+
 def test_tls_client_without_a_certificate(serving: Installation, proxy: Program) -> None:
     """Not one byte of ours is said to it."""
     context = ssl.create_default_context()

@@ -20,6 +20,7 @@ from socksfusion.descriptors import Headroom
 from socksfusion.manhole.keys import load_host_key
 from socksfusion.manhole.service import ManholeFactory
 from socksfusion.manhole.transport import ManholeTransport
+from socksfusion.refusals import Refusals
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 5000)
 
@@ -99,7 +100,8 @@ def factory(host_key: Key, tmp_path: Path) -> ManholeFactory:
 
 
 def make_factory(host_key: Key, authorized_keys: Path) -> ManholeFactory:
-    made = ManholeFactory(Clock(), {}, authorized_keys, host_key, "hello")
+    clock = Clock()
+    made = ManholeFactory(clock, {}, authorized_keys, host_key, "hello", Refusals(clock.seconds))
     made.doStart()
     return made
 

@@ -22,13 +22,15 @@ from twisted.internet import reactor
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from socksfusion.manhole.service import manhole_service
 from socksfusion.manhole.tables import table
+from socksfusion.refusals import Refusals
 
 folder = Path(sys.argv[1])
 log = textFileLogObserver((folder / "log").open("w", buffering=1))
 globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
 namespace = {"agents": lambda: print(table([["home", 3]], ["agent", "streams"])), "reactor": reactor}
 keys = folder / "authorized_keys", folder / "host_key"
-service = manhole_service(reactor, "tcp:0:interface=127.0.0.1", namespace, *keys, "At hand: agents()")
+refusals = Refusals(reactor.seconds)
+service = manhole_service(reactor, "tcp:0:interface=127.0.0.1", namespace, *keys, "At hand: agents()", refusals)
 service.startService()
 print(service.port.getHost().port, flush=True)
 reactor.run()
