@@ -24,7 +24,18 @@ from tests.tunnel.pipe import End, pass_time, pipe, pump
 
 
 def agent(name: str, *, revoked: bool = False, port: int | None = None) -> Agent:
-    return Agent(name, revoked, port, 0.0, False, None, None, None, None)
+    return Agent(
+        name,
+        revoked,
+        port,
+        proxy=None,
+        created=0.0,
+        connected=False,
+        last_seen=None,
+        last_address=None,
+        last_version=None,
+        last_error=None,
+    )
 
 
 class FakeBook:

@@ -13,9 +13,10 @@ from socksfusion.proxy.opening import Opened
 from socksfusion.proxy.routing import Router
 from socksfusion.proxy.visit import Visit
 from socksfusion.refusals import Refusals
-from socksfusion.registry.schema import Agent, Scan, Snapshot
+from socksfusion.registry.schema import Scan, Snapshot
 from socksfusion.wire.messages import ConnectReply, encode
 from socksfusion.wire.socks5 import Reply
+from tests.proxy.gatehouse import agent
 
 
 class Stream:
@@ -91,7 +92,7 @@ class Routing:
         self.router = Router(self.clock, self._snapshot, self.connected, fakes, self.refusals)
 
     def _snapshot(self) -> Snapshot:
-        agents = {name: _agent(name, revoked) for name, revoked in self.registered.items()}
+        agents = {name: agent(name, revoked=revoked) for name, revoked in self.registered.items()}
         return Snapshot(agents, {}, {})
 
     def arrive(self, agent: str = "a", state: str = "open") -> Carrier:
@@ -106,10 +107,6 @@ class Routing:
 
     def open(self, agent: str | None = None) -> "Deferred[Opened]":
         return self.router.open("192.0.2.1", 80, agent, "127.0.0.1:9")
-
-
-def _agent(name: str, revoked: bool) -> Agent:
-    return Agent(name, revoked, None, 0, False, None, None, None, None)
 
 
 def replied(opening: "Deferred[Opened]") -> Opened | None:
