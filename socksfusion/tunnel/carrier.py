@@ -6,11 +6,11 @@ stream → session's queues → one flush → TLS → the socket's write.
 
 from collections.abc import Callable
 from typing import Any
-from typing import Protocol as Interface
 
 from OpenSSL import SSL
+from twisted.internet import error
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -20,29 +20,13 @@ from socksfusion.refusals import Refusals
 from socksfusion.tunnel import carrier_socket, eager
 from socksfusion.tunnel.checks import Checks
 from socksfusion.tunnel.handlers import EventHandlers, cut
-from socksfusion.tunnel.openings import Opened, Openings, tell
+from socksfusion.tunnel.owner import CarrierOwner
 from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.tunnel.stream_queue import StreamQueue, TakesStream
 from socksfusion.tunnel.tls import TLSFailed, TLSMachine
-from socksfusion.wire.yamux.errors import ProtocolError
 from socksfusion.wire.yamux.events import Event
 from socksfusion.wire.yamux.joining import join_data
 from socksfusion.wire.yamux.session import Session
-
-
-class CarrierOwner(Interface):
-    """Who decides about a carrier: the Proxy's gate or the Agent's connector."""
-
-    def handshaken(self, carrier: "Carrier") -> None:
-        """TLS stands and the peer's certificate is the CA's.
-
-        Judge it (raise nothing; close the carrier if it won't do).
-        """
-
-    def stream_opened(self, carrier: "Carrier", peer: str) -> IProtocol:
-        """The peer opened a stream: its protocol. Only called where the session accepts streams."""
-
-    def lost(self, carrier: "Carrier", why: str) -> None:
-        """The carrier is gone, and so are its streams."""
 
 
 @implementer(IPushProducer)
@@ -53,8 +37,6 @@ class Carrier(Protocol):
     (why TLS ended, or None), ``failure`` (the protocol error that ended the session, or None), ``last_received``
     (seconds), ``closing`` (whether its end has begun), ``gone`` (whether the connection is lost).
     """
-
-    noisy = False
 
     def __init__(
         self,
@@ -87,9 +69,9 @@ class Carrier(Protocol):
         self._write_paused = False
         self._flush_due = False
         self._deadline: IDelayedCall | None = None
-        self._openings = Openings()
+        self._queue = StreamQueue(self)
         self._checks = Checks(reactor)
-        self._handlers = EventHandlers(self, self._openings, self._checks, refusals).by_type
+        self._handlers = EventHandlers(self, self._queue, self._checks, refusals).by_type
 
     # -- Protocol --------------------------------------------------------------------------------------------------
 
@@ -139,14 +121,15 @@ class Carrier(Protocol):
                 return
             handlers[type(event)](event)
         self._tell_ended()
-        self._open_waiting()
+        self._queue.serve()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The TCP connection is gone."""
         self._cancel_deadline()
         self.closing = self.gone = True
-        why = self.lost_why or self._why(reason)
-        self._openings.give_up()
+        in_order = reason.check(error.ConnectionDone)
+        why = self.lost_why or ("the connection was closed" if in_order else reason.getErrorMessage())
+        self._queue.give_up()
         self._checks.lost()
         self._tell_ended()
         cut(self.session.fail(None), why)
@@ -169,31 +152,17 @@ class Carrier(Protocol):
 
     # -- streams ---------------------------------------------------------------------------------------------------
 
-    @property
-    def takes_streams(self) -> bool:
-        """Whether a stream can be opened now, or once earlier ones are acknowledged."""
-        session = self.session
-        gone_away = session.closed or session.going_away or session.peer_goes_away is not None
-        return self.handshaken and not (self.closing or gone_away or session.used_up)
+    def open_stream(self, taker: TakesStream) -> None:
+        """Open a stream and give its transport, without a protocol yet, to ``taker``.
 
-    def open_stream(self, opened: Opened) -> None:
-        """Open a stream and give its transport, without a protocol yet, to ``opened``.
-
-        At once where the session allows it. Above ``limits.UNACKNOWLEDGED_STREAMS`` the opening waits in order.
-        ``opened`` is given None, also from within this call, where the carrier takes no more streams.
+        At once where the session allows it. Above ``limits.UNACKNOWLEDGED_STREAMS`` it waits its turn. ``taker`` is
+        given None, also from within this call, where the carrier takes no more streams.
         """
-        if self.session.used_up:
-            self.end("the numbers of its streams are used up")
-        if not self.takes_streams:
-            tell(opened, None)
-        elif self.session.can_open and not self._openings:
-            tell(opened, self._new_stream())
-        else:
-            self._openings.add(opened)
+        self._queue.open(taker)
 
-    def withdraw(self, opened: Opened) -> None:
-        """Take an opening out of the queue; harmless where it is not in it."""
-        self._openings.withdraw(opened)
+    def withdraw(self, taker: TakesStream) -> None:
+        """Take it out of the queue; harmless where it is not in it."""
+        self._queue.withdraw(taker)
 
     def call_soon(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call ``function`` in the reactor's next turn."""
@@ -234,11 +203,9 @@ class Carrier(Protocol):
     def fail(self, why: str) -> None:
         """End because the peer broke the protocol above the session: go-away 1."""
         self.session.go_away(1)
-        self.failure = ValueError(why)
-        self._refusals.refuse("session", self.peer, why)
-        self._shut(f"protocol error: {why}", limits.REFUSAL_LINGER_SECONDS, half=True)
+        self.session_failed(ValueError(why))
 
-    def session_failed(self, failure: ProtocolError) -> None:
+    def session_failed(self, failure: Exception) -> None:
         """End because the peer broke the session's protocol; the session has left its go-away to be sent."""
         self.failure = failure
         self._refusals.refuse("session", self.peer, str(failure))
@@ -250,7 +217,7 @@ class Carrier(Protocol):
         self.closing = self._aborted = True
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]
-        self._openings.give_up()
+        self._queue.give_up()
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -271,7 +238,7 @@ class Carrier(Protocol):
         self._tell_ended()
         for stream in self.session.take_drained():
             stream.owner.drained()
-        self._open_waiting()
+        self._queue.serve()
 
     def _send(self) -> None:
         session, tls = self.session, self.tls
@@ -312,7 +279,7 @@ class Carrier(Protocol):
             transport.loseConnection()
         self._cancel_deadline()
         self._deadline = self.reactor.callLater(limit_seconds, self.abort, why)
-        self._openings.give_up()
+        self._queue.give_up()
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -320,14 +287,6 @@ class Carrier(Protocol):
         self._deadline = None
 
     # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _new_stream(self) -> StreamTransport:
-        self.flush_soon()
-        return StreamTransport(self.session.open_stream(self.seconds()), self, self.peer)
-
-    def _open_waiting(self) -> None:
-        while self._openings and not self.closing and self.session.can_open:
-            self._openings.give(self._new_stream)
 
     def _tell_ended(self) -> None:
         # never amid the events of a read: the session runs ahead of them, and a stream's last data may be to come
@@ -337,6 +296,3 @@ class Carrier(Protocol):
     def _tls_failed(self, failure: TLSFailed) -> None:
         self.tls_failure = failure
         self._shut(f"TLS: {failure}", limits.REFUSAL_LINGER_SECONDS, half=True)
-
-    def _why(self, reason: Failure) -> str:
-        return "the connection was closed" if reason.check(type(connectionDone.value)) else reason.getErrorMessage()

@@ -7,8 +7,8 @@ from twisted.python.failure import Failure
 
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.checks import Checks
-from socksfusion.tunnel.openings import Openings
 from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.tunnel.stream_queue import StreamQueue
 from socksfusion.wire.yamux import events
 from socksfusion.wire.yamux.stream import Stream
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class EventHandlers:
     """``by_type`` maps an event's class to the function that deals with it."""
 
-    def __init__(self, carrier: "Carrier", openings: Openings, checks: Checks, refusals: Refusals) -> None:
+    def __init__(self, carrier: "Carrier", queue: StreamQueue, checks: Checks, refusals: Refusals) -> None:
         self._carrier = carrier
-        self._openings = openings
+        self._queue = queue
         self._refusals = refusals
         self.by_type: dict[type, Callable[[Any], None]] = {
             events.DataReceived: lambda event: event.stream.owner.data_received(event.data),
@@ -59,7 +59,7 @@ class EventHandlers:
     def _go_away_received(self, event: events.GoAwayReceived) -> None:
         carrier = self._carrier
         carrier.lost_why = carrier.lost_why or f"the other end went away with code {event.code}"
-        self._openings.give_up()
+        self._queue.give_up()
 
     def _session_failed(self, event: events.SessionFailed) -> None:
         # first, so that the end of the control stream is not taken for the reason

@@ -172,7 +172,7 @@ class TestQueue:
     def test_in_order_once_there_is_room(self, office: Office, visitor: Visitor) -> None:
         self.fill(office, visitor, 50)
         office.house.pump()
-        assert len(office.house.connected.get("acme").carrier._openings) == 50  # type: ignore[union-attr]
+        assert len(office.house.connected.get("acme").carrier._queue) == 50  # type: ignore[union-attr]
         visitor.end.stalled = visitor.proxy_end.stalled = False
         office.house.pump()
         assert [request(stream).port for stream in visitor.streams] == list(range(1, 307))

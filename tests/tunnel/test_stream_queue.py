@@ -1,4 +1,4 @@
-"""Openings of streams: in order, withdrawn, and told when the carrier takes no more."""
+"""Who asks for a stream: in order, withdrawn, and told when the carrier takes no more."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.tunnel.pair import Pair
 LOST = error.ConnectionLost
 
 
-class TestOpenings:
+class TestOpening:
     def opened(self, pair: Pair, count: int) -> list[tuple[int, StreamTransport | None]]:
         told: list[tuple[int, StreamTransport | None]] = []
         for number in range(count):
@@ -116,7 +116,7 @@ class TestOpenings:
             pair.agent_end.stalled = False
             pair.pump()
         assert told[1:] == [(1, None), (2, None)]
-        assert not pair.proxy.takes_streams
+        assert not pair.proxy._queue.possible
         later: list[Any] = []
         pair.proxy.open_stream(later.append)
         assert later == [None]
