@@ -43,7 +43,9 @@ PORT_RETRY_SECONDS: Final = 5.0
 
 # -- connecting ---------------------------------------------------------------------------------------------------
 CONNECT_SECONDS: Final = 10.0
-"""The Agent's limit for one CONNECT: name resolution and every attempt together."""
+"""What the Proxy gives an Agent for one CONNECT: name resolution and every attempt together."""
+CONNECT_LARGEST_SECONDS: Final = 120.0
+"""The longest that an Agent takes for one CONNECT, whatever it is asked; so the option's largest value."""
 ANSWER_MARGIN_SECONDS: Final = 5.0
 """What an Agent may take to answer above its own limits (a turn, the dial); then its silence is answered 0x01."""
 ATTEMPT_DELAY_SECONDS: Final = 0.25

@@ -163,16 +163,17 @@ def text(name: str, default: str | None, what: str, check: Callable[[str], str] 
     return parameter(name, default, what, check)
 
 
-def seconds(name: str, default: float, what: str) -> Parameter:
-    """An option with a time in seconds, above 0."""
+def seconds(name: str, default: float, what: str, *, largest: float = math.inf) -> Parameter:
+    """An option with a time in seconds, above 0 and at most ``largest``."""
+    bound = f", at most {largest:g}" if math.isfinite(largest) else ""
 
     def parse(value: str) -> float:
         number = float(value)
-        if not (math.isfinite(number) and number > 0):
+        if not (math.isfinite(number) and 0 < number <= largest):
             raise ValueError
         return number
 
-    return parameter(name, default, f"{what} (seconds)", parse, "a number of seconds above 0")
+    return parameter(name, default, f"{what}{bound} (seconds)", parse, f"a number of seconds above 0{bound}")
 
 
 def count(name: str, default: int, what: str) -> Parameter:

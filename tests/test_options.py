@@ -118,6 +118,14 @@ def test_a_bad_file_is_refused_and_named(tmp_path: Path, text: str, complaint: s
     assert "\n" not in str(raised.value)
 
 
+def test_a_connect_timeout_that_no_agent_would_keep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert proxy("--state=s", f"--connect-timeout={limits.CONNECT_LARGEST_SECONDS}")["connect-timeout"] == 120
+    with pytest.raises(
+        usage.UsageError, match="--connect-timeout: '121' is not a number of seconds above 0, at most 120"
+    ):
+        proxy("--state=s", "--connect-timeout=121")
+
+
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(usage.UsageError, match="can't read the configuration file"):
         agent(f"--config={tmp_path}/none.toml")

@@ -61,7 +61,7 @@ class TargetFactory(Factory):
     """Makes the protocol of each stream that the Proxy opens.
 
     ``seconds`` is the reactor's monotonic clock. ``join`` takes a connected transport and the stream over for good:
-    :func:`socksfusion.tunnel.relay.join`. ``connect_seconds`` bounds what a request may ask for.
+    :func:`socksfusion.tunnel.relay.join`.
     """
 
     noisy = False
@@ -77,7 +77,6 @@ class TargetFactory(Factory):
         messages: Messages,
         refusals: Refusals,
         join: Callable[[Any, StreamTransport], object],
-        connect_seconds: float = limits.CONNECT_SECONDS,
     ) -> None:
         self.messages = messages
         self.refusals = refusals
@@ -87,7 +86,6 @@ class TargetFactory(Factory):
         self._resolver = resolver
         self._dialler = dialler
         self._turns = turns
-        self._connect_seconds = connect_seconds
 
     def buildProtocol(self, addr: IAddress | None) -> "TargetProtocol":
         """The protocol of one stream."""
@@ -98,7 +96,7 @@ class TargetFactory(Factory):
 
         :raises ConnectFailed: none was made.
         """
-        seconds = min(request.timeout, self._connect_seconds)
+        seconds = min(request.timeout, limits.CONNECT_LARGEST_SECONDS)
         begun = self._seconds()
         addresses = [request.host]
         if literal(request.host) is None:

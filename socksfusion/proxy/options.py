@@ -32,7 +32,12 @@ class Options(ProgramOptions):
         path("authorized-keys", "public keys that may use the manhole, by default authorized_keys in the state folder"),
         seconds("handshake", limits.HANDSHAKE_SECONDS, "limit of an agent's TLS handshake and hello together"),
         seconds("negotiation", limits.NEGOTIATION_SECONDS, "limit of a client's SOCKS greeting and request together"),
-        seconds("connect-timeout", limits.CONNECT_SECONDS, "how long an agent may try to reach a target"),
+        seconds(
+            "connect-timeout",
+            limits.CONNECT_SECONDS,
+            "how long an agent may try to reach a target",
+            largest=limits.CONNECT_LARGEST_SECONDS,
+        ),
         seconds("hold", limits.HOLD_SECONDS, "how long opens wait for an agent that is reconnecting during a scan"),
         seconds("scan-idle", limits.SCAN_IDLE_SECONDS, "a scan begun by a client ends after this long without streams"),
         seconds("heartbeat", limits.HEARTBEAT_SECONDS, "between two 'Running' messages to an agent"),

@@ -234,8 +234,8 @@ def test_a_target_that_accepts_and_resets_is_told_as_such() -> None:
     assert not agent.lines
 
 
-@pytest.mark.parametrize(("asked", "limit"), [(10, 10), (3, 3), (60, 10)])
-def test_the_shorter_limit_counts(asked: float, limit: float) -> None:
+@pytest.mark.parametrize(("asked", "limit"), [(3, 3), (60, 60), (86400, limits.CONNECT_LARGEST_SECONDS)])
+def test_a_dial_takes_as_long_as_asked_within_a_bound(asked: float, limit: float) -> None:
     agent = Agent()
     agent.ask(timeout=asked)
     assert agent.limit(0) == limit
@@ -250,6 +250,12 @@ def test_a_name_is_resolved_here_and_its_time_counts() -> None:
     agent.resolver.pending.callback(["192.0.2.7"])
     assert agent.dialled == [("192.0.2.7", 80)]
     assert agent.limit(0) == 5
+
+
+def test_a_look_up_gets_no_more_time_where_the_dial_does() -> None:
+    agent = Agent()
+    agent.ask("db.example", timeout=60)
+    assert agent.resolver.asked == [("db.example", limits.RESOLVER_SECONDS)]
 
 
 def test_a_short_limit_bounds_the_look_up_too() -> None:

@@ -14,7 +14,7 @@ from socksfusion.proxy.routing import Router
 from socksfusion.proxy.visit import Visit
 from socksfusion.refusals import Refusals
 from socksfusion.registry.schema import Scan, Snapshot
-from socksfusion.wire.messages import ConnectReply, encode
+from socksfusion.wire.messages import ConnectReply, ConnectRequest, encode
 from socksfusion.wire.socks5 import Reply
 from tests.proxy.gatehouse import agent
 
@@ -82,14 +82,14 @@ class FakeScans:
 class Routing:
     """A router with the registry, agents and scans that a test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, **of_the_router: float) -> None:
         self.clock = Clock()
         self.connected = ConnectedAgents()
         self.scans = FakeScans()
         self.registered: dict[str, bool] = {"a": False}
         self.refusals = Refusals(self.clock.seconds)
         fakes: Any = self.scans
-        self.router = Router(self.clock, self._snapshot, self.connected, fakes, self.refusals)
+        self.router = Router(self.clock, self._snapshot, self.connected, fakes, self.refusals, **of_the_router)
 
     def _snapshot(self) -> Snapshot:
         agents = {name: agent(name, revoked=revoked) for name, revoked in self.registered.items()}
@@ -141,6 +141,17 @@ def test_e4_mute_agent(routing: Routing) -> None:
     assert outcome.reply is Reply.GENERAL_FAILURE
     assert carrier.streams[0].aborted
     assert not routing.clock.getDelayedCalls()
+
+
+def test_e4_a_longer_connect_timeout_is_asked_for_and_waited_for() -> None:
+    routing = Routing(connect_seconds=60)
+    carrier = routing.arrive()
+    opening = routing.open()
+    assert carrier.streams[0].written == encode(ConnectRequest("192.0.2.1", 80, 60))
+    routing.clock.advance(limits.DIAL_WAIT_SECONDS + 60 + limits.ANSWER_MARGIN_SECONDS - 0.1)
+    assert replied(opening) is None
+    routing.clock.advance(0.2)
+    assert replied(opening) is not None
 
 
 def test_e4_agent_that_acknowledges_nothing(routing: Routing) -> None:
