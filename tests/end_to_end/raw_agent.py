@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -31,24 +31,25 @@ def record(message: object) -> bytes:
     return struct.pack("!H", len(body)) + body
 
 
-class RawAgent:
-    """A session with the Proxy on a blocking socket; nothing is answered but by ``answers_pings`` and ``acks``.
+class RawPeer:
+    """One end of a session on a blocking socket; nothing is answered but by ``answers_pings`` and ``acks``.
 
-    ``received`` is what came on each stream; ``resets`` and ``ended`` are ids of streams; ``gone`` is the code of the
-    Proxy's go-away.
+    ``received`` is what came on each stream; ``acknowledged``, ``resets`` and ``ended`` are ids of streams; ``gone`` is
+    the code of the other end's go-away.
     """
 
-    def __init__(self, port: int, copy: Path, *, alpn: str = "socksfusion/1") -> None:
-        raw = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
-        self.tls = _context(AgentCopy.load(copy), alpn).wrap_socket(raw, server_hostname="localhost")
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self.tls = tls
         self.answers_pings = True
         self.acks = True
         self.received: defaultdict[int, bytearray] = defaultdict(bytearray)
+        self.acknowledged: set[int] = set()
         self.resets: list[int] = []
         self.ended: list[int] = []
         self.gone: int | None = None
+        self._settled = self._answered = 0
 
-    def __enter__(self) -> "RawAgent":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -64,17 +65,6 @@ class RawAgent:
         body = record(message)
         self.send(frame(DATA, 0, stream, len(body), body))
 
-    def hello(self, **changes: object) -> None:
-        """Wait for the Proxy's hello and answer it."""
-        assert self.next_record()["type"] == "hello"
-        self.say({**HELLO, **changes})
-
-    def serve(self, **changes: object) -> None:
-        """Say hello and be welcomed."""
-        self.hello(**changes)
-        message = self.next_record()
-        assert message["type"] == "welcome", message
-
     def next_record(self, stream: int = 1) -> dict[str, Any]:
         """The next record on a stream."""
         body = self.received[stream]
@@ -89,13 +79,19 @@ class RawAgent:
         self.read_until(lambda: max(self.received) > 1)
         return max(self.received)
 
+    def settle(self) -> None:
+        """Wait until the other end has dealt with all that was sent."""
+        self._settled += 1
+        self.send(frame(PING, SYN, 0, self._settled))
+        self.read_until(lambda: self._answered >= self._settled)
+
     def read_until(self, met: Callable[[], bool]) -> None:
-        """Take frames until ``met``; EOFError where the Proxy closes first."""
+        """Take frames until ``met``; EOFError where the other end closes first."""
         while not met():
             self._take_frame()
 
     def read_to_the_end(self) -> None:
-        """Take frames until the Proxy has closed."""
+        """Take frames until the other end has closed."""
         try:
             self.read_until(lambda: False)
         except (EOFError, ConnectionResetError):
@@ -105,16 +101,39 @@ class RawAgent:
         _, kind, flags, stream, length = struct.unpack("!BBHII", receive_exactly(self.tls, 12))
         if kind == PING and flags & SYN and self.answers_pings:
             self.send(frame(PING, ACK, 0, length))
+        elif kind == PING and flags & ACK:
+            self._answered = length
         elif kind == GO_AWAY:
             self.gone = length
         elif kind in (DATA, WINDOW_UPDATE):
             self.received[stream] += receive_exactly(self.tls, length) if kind == DATA else b""
             if flags & SYN and self.acks:
                 self.send(frame(WINDOW_UPDATE, ACK, stream, 0))
+            if flags & ACK:
+                self.acknowledged.add(stream)
             if flags & FIN:
                 self.ended.append(stream)
             if flags & RST:
                 self.resets.append(stream)
+
+
+class RawAgent(RawPeer):
+    """The Agent of ``copy``."""
+
+    def __init__(self, port: int, copy: Path, *, alpn: str = "socksfusion/1") -> None:
+        raw = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        super().__init__(_context(AgentCopy.load(copy), alpn).wrap_socket(raw, server_hostname="localhost"))
+
+    def hello(self, **changes: object) -> None:
+        """Wait for the Proxy's hello and answer it."""
+        assert self.next_record()["type"] == "hello"
+        self.say({**HELLO, **changes})
+
+    def serve(self, **changes: object) -> None:
+        """Say hello and be welcomed."""
+        self.hello(**changes)
+        message = self.next_record()
+        assert message["type"] == "welcome", message
 
 
 def _context(copy: AgentCopy, alpn: str) -> ssl.SSLContext:
