@@ -1,6 +1,7 @@
 """What somebody who has logged in gets: one Python prompt, and no other service of SSH."""
 
 from collections.abc import Mapping
+from struct import pack
 from typing import Any, NoReturn
 
 from twisted.conch.avatar import ConchUser
@@ -10,7 +11,7 @@ from twisted.conch.interfaces import IConchUser, ISession
 from twisted.conch.manhole import Manhole
 from twisted.conch.manhole_ssh import TerminalSessionTransport
 from twisted.conch.ssh.connection import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_UNKNOWN_CHANNEL_TYPE, SSHConnection
-from twisted.conch.ssh.session import SSHSession
+from twisted.conch.ssh.session import SSHSession, SSHSessionProcessProtocol, parseRequest_pty_req
 from zope.interface import implementer
 
 from socksfusion.manhole.quiet import QUIET
@@ -52,9 +53,33 @@ class ManholeConnection(SSHConnection):
 
     _log = QUIET
 
+    def sendClose(self, channel: Any) -> None:
+        """Close a session with exit status 0 (RFC 4254, section 6.10), without which ssh ends with 255."""
+        self.sendRequest(channel, b"exit-status", pack("!L", 0))  # type: ignore[no-untyped-call]
+        super().sendClose(channel)  # type: ignore[no-untyped-call]
+
 
 class _Session(SSHSession):
-    """A session with a prompt; commands, subsystems (sftp) and variables are refused."""
+    """A session with a prompt; commands, subsystems (sftp) and variables are refused.
+
+    Shell and terminal are conch's own, less its lines in the log.
+    """
+
+    _log = QUIET
+    avatar: "ManholeUser"
+
+    def request_shell(self, data: bytes) -> int:
+        if self.client is not None:
+            return 0
+        self.session = self.avatar
+        client = SSHSessionProcessProtocol(self)
+        self.avatar.openShell(client)
+        self.client = client
+        return 1
+
+    def request_pty_req(self, data: bytes) -> int:
+        self.avatar.getPty(*parseRequest_pty_req(data))
+        return 1
 
     def request_exec(self, data: bytes) -> int:
         return 0

@@ -1,6 +1,7 @@
 """The manhole and the real ssh client (attacks G2)."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.end_to_end.programs import wait_until
 
 pytestmark = [
     pytest.mark.tools,
@@ -98,6 +101,7 @@ def manhole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manhole]:
 @pytest.mark.parametrize("key", ["me", "rsa", "ecdsa"])
 def test_a_known_key_gets_a_prompt_and_the_login_is_logged(manhole: Manhole, key: str) -> None:
     manhole.allow(key)
+    since = len(manhole.log())
     done = manhole.ssh("-T", "ops@127.0.0.1", key=key, typed="agents()\n1 / 0\n6 * 7\n")
     assert "At hand: agents()" in done.stdout
     assert "home         3" in done.stdout
@@ -106,21 +110,33 @@ def test_a_known_key_gets_a_prompt_and_the_login_is_logged(manhole: Manhole, key
     fingerprint = subprocess.run(
         ["ssh-keygen", "-lf", manhole.folder / key], check=True, timeout=30, capture_output=True, text=True
     ).stdout.split()[1]
-    logins = [line for line in manhole.log().splitlines() if f"with key {fingerprint} ({key})" in line]
-    assert "manhole login: user ops from 127.0.0.1:" in logins[-2]
-    assert "manhole logout: user ops from 127.0.0.1:" in logins[-1]
+
+    def told() -> list[str]:
+        log = manhole.log()[since:]
+        return re.findall(
+            rf"manhole (\w+): user ops from 127\.0\.0\.1:\d+ with key {re.escape(fingerprint)} \({key}\)", log
+        )
+
+    # ssh is gone before the server notices
+    wait_until(lambda: told() == ["login", "logout"], told)
 
 
 def test_with_a_terminal(manhole: Manhole) -> None:
     manhole.allow("me")
+    since = len(manhole.log())
     done = manhole.ssh("-tt", "ops@127.0.0.1", typed="agents()\rquit()\r")
     assert "home         3" in done.stdout
+    assert done.returncode == 0
+    others = [line for line in manhole.log()[since:].splitlines() if "manhole log" not in line]
+    assert others == [], "conch says nothing"
 
 
 def test_leaving_ends_the_session_and_not_the_program(manhole: Manhole) -> None:
     manhole.allow("me")
     for leave in ("exit()", "quit()", "raise SystemExit(3)", "\x04"):
-        assert "At hand" in manhole.ssh("-T", "x@127.0.0.1", typed=f"{leave}\nprint('still ' + 'here')\n").stdout
+        done = manhole.ssh("-T", "x@127.0.0.1", typed=f"{leave}\nprint('still ' + 'here')\n")
+        assert "At hand" in done.stdout
+        assert done.returncode == 0
     assert "42" in manhole.ssh("-T", "x@127.0.0.1", typed="6 * 7\n").stdout
 
 
