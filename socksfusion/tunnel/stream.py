@@ -63,9 +63,9 @@ class StreamTransport:
 
     The protocol hears ``connectionLost`` once: with ``ConnectionDone`` after FIN both ways, ``ConnectionLost`` after
     the peer's RST, ``CarrierLost`` (a ``ConnectionLost``) when the carrier is gone, ``ConnectionAborted`` after its own
-    abort, and with what it raised itself, which is logged and resets this stream alone. Data that came before any of
-    the first two is delivered first. A call of the protocol's never calls the protocol back: it hears in the reactor's
-    next turn at the earliest.
+    abort or the session's, and with what it raised itself, which is logged and resets this stream alone. Data that
+    came before any of the first two is delivered first. A call of the protocol's never calls the protocol back: it
+    hears in the reactor's next turn at the earliest.
 
     As over TCP, the peer's FIN ends the connection of a protocol that is no ``IHalfCloseableProtocol``; what it has
     written by then is still sent. ``writeConnectionLost`` is never called.
@@ -234,9 +234,9 @@ class StreamTransport:
         self._lose(Failure(error.ConnectionLost("reset by the other end of the tunnel")))
 
     def cut(self, why: str) -> None:
-        """Our side of the session has reset the stream: what is unread is dropped."""
+        """Our side of the session has reset the stream: what is unread is dropped, as after our own abort."""
         self._reading.stop()
-        self._lose(Failure(error.ConnectionLost(why)))
+        self._lose(Failure(error.ConnectionAborted(why)))
 
     def carrier_lost(self, why: str) -> None:
         """The carrier is gone. Where the peer's FIN had come, everything before it is still delivered."""

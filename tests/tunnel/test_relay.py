@@ -15,6 +15,7 @@ from socksfusion import limits
 from socksfusion.tunnel import draining, sweeper
 from socksfusion.tunnel.relay import join
 from socksfusion.tunnel.sweeper import Sweeper
+from socksfusion.wire.yamux.windows import ProcessBudget
 from tests.tunnel.pair import HalfCloseable, Pair
 from tests.tunnel.pipe import End, pass_time, pipe, pump
 
@@ -216,6 +217,20 @@ def test_a_lost_carrier_resets_at_once(side: str) -> None:
     way.pump()
     assert there.heard == [b"cut", LOST]
     assert here.heard == [LOST]
+    way.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_stream_that_we_cut_resets_at_once(side: str) -> None:
+    """Not after what its slow reader has yet to take: that it takes nothing is why we cut it."""
+    way = Way(capacity=1000, budget=ProcessBudget(unread=100_000))
+    here, there = way.far(side)
+    there.transport.pauseProducing()
+    here.transport.write(b"x" * 200_000)
+    way.pump()
+    assert way.pair.refusals.counts == {"stream-unread": 1}
+    assert here.was_reset
+    assert there.was_reset
     way.check_nothing_is_left()
 
 

@@ -117,7 +117,7 @@ class TestInterface:
         there.transport.write(b"for nobody")
         pair.pump()
         assert there.heard == ["end", LOST]
-        assert here.heard == [LOST]
+        assert here.heard == [ABORTED]
 
     def test_nothing_is_delivered_after_lose_connection(self) -> None:
         """Also of the same read, and what a paused protocol had not taken."""
