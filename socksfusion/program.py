@@ -17,6 +17,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEventAsClassicLogText
 from twisted.python.usage import Options
 
@@ -27,6 +28,8 @@ from socksfusion.log import make_logger
 from socksfusion.options import ProgramOptions, complain, install_hint, visible
 
 _log = make_logger()
+
+_SELECT_DESCRIPTORS = 1024  # FD_SETSIZE: select() takes no file of a higher number, and Twisted drops it
 
 
 class Program(MultiService):
@@ -113,7 +116,7 @@ def make_program(options: ProgramOptions, build: Callable[[Program], None]) -> P
 
     use_monotonic_time(reactor)
     stop_once(reactor)
-    raise_descriptor_limit()
+    set_descriptor_limit(reactor)
     collect_garbage_rarely(reactor)
     program = Program(reactor, options)
     # registered early so that it runs late: twistd gives no other way to an exit code
@@ -159,11 +162,14 @@ def stop_once(reactor: Any) -> None:
     reactor.stop = stop_if_running
 
 
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files to the hard one."""
+def set_descriptor_limit(reactor: object) -> None:
+    """Raise the soft limit of open files to the hard one, or to what ``reactor`` can watch."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = hard
+    if isinstance(reactor, SelectReactor) and not 0 <= hard <= _SELECT_DESCRIPTORS:
+        soft = _SELECT_DESCRIPTORS
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     except (ValueError, OSError) as error:
         _log.warn("the limit of open files can't be raised: {error}", error=error)
 

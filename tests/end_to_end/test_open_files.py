@@ -1,6 +1,7 @@
 """The limit of open files is reached (attacks.md, row J1): nobody who works is disturbed, admins get in, it passes."""
 
 import os
+import resource
 import socket
 import time
 from collections import Counter
@@ -88,3 +89,12 @@ def test_j1_more_targets_than_the_agent_has_files(made: Installation) -> None:
         wait_until(lambda: agent.descriptors() <= before + 1, agent.descriptors)
         with socks_connect(made.clients_port, "127.0.0.1", target.port) as another:
             assert said(another)
+
+
+def test_j1_a_reactor_that_watches_few_files_gets_no_more(made: Installation) -> None:
+    """Twisted's select reactor would drop connections whose descriptor is 1024 or above."""
+    made.reactor = "select"
+    proxy, agent = start(made)
+    for program in (proxy, agent):
+        soft, _ = resource.prlimit(program.pid, resource.RLIMIT_NOFILE)
+        assert soft <= 1024
