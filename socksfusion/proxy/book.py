@@ -55,9 +55,11 @@ class Book(Repeating):
         """An agent serves from ``address`` since ``wall`` (Unix seconds)."""
         self._note(agent, connected=True, at=wall, address=address, version=version)
 
-    def left(self, agent: str, why: str, wall: float) -> None:
-        """An agent is gone."""
-        self._note(agent, connected=False, at=wall, error=why)
+    def left(self, agent: str, error: str | None, wall: float) -> None:
+        """An agent is gone; ``error`` is why, unless it left in order."""
+        self._note(agent, connected=False, at=wall)
+        if error is not None:
+            self.trouble(agent, error)
 
     def trouble(self, agent: str, why: str) -> None:
         """Something of this agent was refused."""

@@ -40,8 +40,8 @@ class GateBook(Protocol):
     def seen(self, agent: str, address: str, version: str, wall: float) -> None:
         """Note that an agent serves."""
 
-    def left(self, agent: str, why: str, wall: float) -> None:
-        """Note that it serves no more."""
+    def left(self, agent: str, error: str | None, wall: float) -> None:
+        """Note that it serves no more; ``error`` is why, unless it left in order."""
 
     def trouble(self, agent: str, why: str) -> None:
         """Note an agent's last error."""
@@ -143,17 +143,24 @@ class AgentGate(Service):
             self._liveness.forget(visit.carrier)
         if visit.since is not None:
             _log.info("agent {agent} at {peer} is gone: {why}", agent=visit.agent, peer=visit.peer, why=printable(why))
+            error = None if self._left_in_order(visit) else why
             if self._connected.get(visit.agent) in (visit, None):
-                self._book.left(visit.agent, why, self._wall())
-            else:
+                self._book.left(visit.agent, error, self._wall())
+            elif error is not None:
                 # its place was taken before its connection ended: the agent itself is still here
-                self._book.trouble(visit.agent, why)
+                self._book.trouble(visit.agent, error)
         elif not visit.refused:
             self._refusals.refuse("agent-handshake", visit.peer, why)
         self._connected.remove(visit)
         self._visits.discard(visit)
         if self._emptied is not None and not self._visits:
             self._emptied.callback(None)
+
+    def _left_in_order(self, visit: Visit) -> bool:
+        """Whether the Agent or this Proxy was stopped: no error, and not to hide the last one in the registry."""
+        if visit.refused or visit.carrier is None or visit.carrier.failure is not None:
+            return False
+        return self._emptied is not None or visit.carrier.session.peer_goes_away == 0
 
     def _standing(self, visit: Visit) -> Reason | None:
         """Why the registry does not let this key in, or None."""

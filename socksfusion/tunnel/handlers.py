@@ -58,7 +58,8 @@ class EventHandlers:
 
     def _go_away_received(self, event: events.GoAwayReceived) -> None:
         carrier = self._carrier
-        carrier.lost_why = carrier.lost_why or f"the other end went away with code {event.code}"
+        why = f"the other end went away with code {event.code}" if event.code else "the other end left in order"
+        carrier.lost_why = carrier.lost_why or why
         self._queue.give_up()
 
     def _session_failed(self, event: events.SessionFailed) -> None:

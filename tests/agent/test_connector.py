@@ -256,7 +256,7 @@ class TestStopping:
         assert fired == []
         world.pump()
         assert fired == [None]
-        assert side.lost_why == "the other end went away with code 0"
+        assert side.lost_why == "the other end left in order"
         world.pass_time(60, step=1)
         assert world.dials == 1
         assert not world.clock.getDelayedCalls()

@@ -71,6 +71,10 @@ def test_show_tells_who_is_connected(installed: Installation) -> None:
     assert shown["last_version"] == f"socksfusion/{__version__}"
     assert shown["last_error"] is None
 
+    agent.stop()
+    wait_shown(installed, "demo", connected=False, last_error=None)
+    agent = installed.start_agent(copy)
+    wait_shown(installed, "demo", connected=True)
     agent.kill()
     shown = wait_shown(installed, "demo", connected=False)
     assert shown["last_error"] is not None

@@ -109,8 +109,8 @@ class FakeBook:
     def seen(self, agent: str, address: str, version: str, wall: float) -> None:
         self.notes.append(("seen", agent, address, version, wall))
 
-    def left(self, agent: str, why: str, wall: float) -> None:
-        self.notes.append(("left", agent, why, wall))
+    def left(self, agent: str, error: str | None, wall: float) -> None:
+        self.notes.append(("left", agent, error, wall))
 
     def trouble(self, agent: str, why: str) -> None:
         self.notes.append(("trouble", agent, why))

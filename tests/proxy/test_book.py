@@ -119,6 +119,13 @@ def test_a_registry_that_fails_is_told_and_ends_nothing(written: Written) -> Non
     assert [name for name, *_ in written.watch.ran] == ["start_scan", "write_seen", "write_seen"]
 
 
+def test_an_end_in_order_leaves_the_last_error(written: Written) -> None:
+    written.book.trouble("acme", "refused")
+    written.book.left("acme", None, 6.0)
+    written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert written.watch.ran == [("write_seen", [Seen("acme", False, 6.0, error="refused")])]
+
+
 def test_h2_what_could_not_be_written_is_written_later_under_what_is_newer(written: Written, told: list[str]) -> None:
     """A disk that was full for a while must not leave a wrong list of agents."""
     book, watch, clock = written.book, written.watch, written.clock

@@ -64,7 +64,7 @@ class TestWelcome:
         visitor.carrier.end("stopped")
         house.pump()
         assert house.serving() is None
-        assert house.book.notes[-1] == ("left", "acme", "the other end went away with code 0", 1000.0)
+        assert house.book.notes[-1] == ("left", "acme", None, 1000.0), "no error"
         assert not house.gate._settled
 
     def test_an_agent_that_ends_its_control_stream_serves_no_more(self) -> None:
@@ -167,7 +167,9 @@ class TestRevoke:
         assert visitor.streams[0].lost is ConnectionLost
         house.pass_time(limits.REFUSAL_LINGER_SECONDS)
         assert visitor.lost_why is not None
-        assert house.book.notes[-1][:2] == ("left", "acme")
+        left, name, error, _ = house.book.notes[-1]
+        assert (left, name) == ("left", "acme")
+        assert error == "refused: its key is not registered, or was revoked", "though it goes away in order then"
 
     def test_another_change_disturbs_nobody(self) -> None:
         house = house_of_acme()
@@ -237,9 +239,9 @@ class TestStopping:
         assert fired == []
         house.pump()
         assert fired == [None]
-        assert serving.lost_why == silent.lost_why == "the other end went away with code 0"
+        assert serving.lost_why == silent.lost_why == "the other end left in order"
         assert stream.lost is CarrierLost
-        assert house.book.notes[-1] == ("left", "acme", "the Proxy was stopped", 1000.0)
+        assert house.book.notes[-1] == ("left", "acme", None, 1000.0), "no error"
 
     def test_one_that_takes_nothing_holds_it_up_for_5_seconds(self) -> None:
         house = house_of_acme()

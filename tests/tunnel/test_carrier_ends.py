@@ -22,7 +22,7 @@ class TestEnds:
         assert there.ends == [CarrierLost]
         assert here.ends == [CarrierLost]
         assert pair.proxy_owner.losses == ["enough"]
-        assert pair.agent_owner.losses == ["the other end went away with code 0"]
+        assert pair.agent_owner.losses == ["the other end left in order"]
         assert not pair.clock.getDelayedCalls()
 
     def test_in_order_also_more_than_the_transport_takes_at_once(self) -> None:
