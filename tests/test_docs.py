@@ -111,6 +111,22 @@ def test_every_option_stands_on_the_page_of_limits(options: ProgramOptions) -> N
     assert [name for name in known if f"`--{name}`" not in LIMITS] == []
 
 
+def test_every_option_on_the_page_of_limits_belongs_to_the_programs_that_it_says() -> None:
+    of = {"Agent": AgentOptions().longOpt, "Proxy": ProxyOptions().longOpt}
+    known = {name: {option.removesuffix("=") for option in options} for name, options in of.items()}
+    rows = re.findall(r"^\| `\w+` \|[^|]*\|( `--[^|]*)\|", LIMITS, re.MULTILINE)
+    told = [found for row in rows for found in re.findall(r"`--([\w-]+)`(?: \((\w+)\))?", row)]
+    others = re.findall(r"^\| (`--[^|]*) \| (\w+) \|", LIMITS, re.MULTILINE)
+    told += [(option, who.replace("both", "")) for row, who in others for option in re.findall(r"--([\w-]+)", row)]
+    assert len(told) > 30
+    wrong = [
+        (option, who)
+        for option, who in told
+        if {name for name in known if option in known[name]} != ({who.capitalize()} if who else set(known))
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_every_option_that_a_page_gives_a_program_is_one(page: Path) -> None:
     wrong = []
