@@ -171,7 +171,8 @@ def create_and_die(path: Path, writes: int) -> None:
 
 
 def in_child(function: Callable[..., None], *arguments: object) -> int | None:
-    child = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    # of a process without threads: what a fork of this one would copy locked stays locked
+    child = multiprocessing.get_context("forkserver").Process(target=function, args=arguments)
     child.start()
     child.join()
     return child.exitcode

@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socksfusion import limits
 from socksfusion.wire.yamux import DataReceived, Event, Session, SessionFailed
 from tests.wire.yamux import frames
 from tests.wire.yamux.sides import accept, acceptor, sent
@@ -139,7 +140,7 @@ def test_any_chunks_arrive_in_order_within_any_credit(chunks: list[int], grants:
         session.receive_data(frames.update(1, grant), 0.0)
         credit += grant
         bodies = [frame[3] for frame in sent(session)]
-        assert all(isinstance(body, bytes) and 0 < len(body) <= 65536 for body in bodies)
+        assert all(isinstance(body, bytes) and 0 < len(body) <= limits.FRAME_BODY_BYTES for body in bodies)
         arrived += b"".join(bodies)  # type: ignore[arg-type]
     assert arrived == whole[:credit]
     assert stream.queued == len(whole) - len(arrived)
