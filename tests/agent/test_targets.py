@@ -1,113 +1,17 @@
 """A stream's way to its target: request, policy, turn, dial, reply, relay."""
 
 import errno
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from socksfusion import limits
-from socksfusion.agent.dial import Dialler
-from socksfusion.agent.messages import Messages
-from socksfusion.agent.names import NameNotFound, ResolverFailed
-from socksfusion.agent.policy import Policy
-from socksfusion.agent.targets import TargetFactory
-from socksfusion.agent.turns import Turns
-from socksfusion.refusals import Refusals
+from socksfusion.agent.names import NameNotFound
 from socksfusion.wire.messages import ConnectReply, ConnectRequest, Running, Unsupported, encode
 from socksfusion.wire.socks5 import Reply
-from tests.agent.fake_network import FakeNetwork
-from tests.agent.fake_stream import FakeStream
-from tests.agent.test_policy import LITERALS, NUMERIC_NAMES
-
-
-@implementer(IHalfCloseableProtocol)
-class Joined(Protocol):
-    """The relay's protocol on the stream, which records."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-
-    def dataReceived(self, data: bytes) -> None:
-        assert not self.ended, "data after FIN"
-        self.data += data
-
-    def readConnectionLost(self) -> None:
-        self.ended = True
-
-    def writeConnectionLost(self) -> None:
-        pass
-
-
-class FakeResolver:
-    """Answers from ``answers``, and from ``pending`` where the test wants to be asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, float]] = []
-        self.answers: dict[str, list[str]] = {}
-        self.pending: Deferred[list[str]] | None = None
-
-    def resolve(self, name: str, seconds: float) -> "Deferred[list[str]]":
-        self.asked.append((name, seconds))
-        if self.pending is not None:
-            return self.pending
-        if name in self.answers:
-            return succeed(self.answers[name])
-        return fail(NameNotFound("name not resolved"))
-
-
-class Agent(FakeNetwork):
-    """A target factory over a fake network, resolver and relay."""
-
-    def __init__(self, *, policy: Policy | None = None, at_once: int = 1000) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.resolver = FakeResolver()
-        self.refusals = Refusals(self.reactor.seconds)
-        self.turns = Turns(self.reactor, at_once=at_once)
-        self.joined: list[tuple[Any, FakeStream]] = []
-        self.join_fails = False
-        self.factory = TargetFactory(
-            seconds=self.reactor.seconds,
-            policy=policy or Policy(owns=lambda _: False),
-            resolver=self.resolver,
-            dialler=Dialler(self.reactor, prepare=lambda _: None),
-            turns=self.turns,
-            messages=Messages(self.lines.append),
-            refusals=self.refusals,
-            join=self.join,
-        )
-
-    def join(self, target: Any, stream: Any) -> None:
-        if self.join_fails:
-            raise ZeroDivisionError
-        stream.protocol = Joined()
-        self.joined.append((target, stream))
-
-    def stream(self) -> FakeStream:
-        stream = FakeStream()
-        stream.protocol = self.factory.buildProtocol(None)
-        stream.protocol.makeConnection(stream)
-        return stream
-
-    def ask(self, host: str = "192.0.2.1", port: int = 80, timeout: float = 10, after: bytes = b"") -> FakeStream:
-        stream = self.stream()
-        stream.protocol.dataReceived(encode(ConnectRequest(host=host, port=port, timeout=timeout)) + after)
-        return stream
-
-    def unreachable(self) -> list[str]:
-        return [line.split(" ", 1)[1] for line in self.lines]
-
-
-def lose(stream: FakeStream) -> None:
-    stream.protocol.connectionLost(connectionDone)
+from tests.agent.fake_agent import Agent, lose
 
 
 def test_a_target_that_accepts_is_joined_after_the_reply() -> None:
@@ -239,122 +143,6 @@ def test_a_dial_takes_as_long_as_asked_within_a_bound(asked: float, limit: float
     agent = Agent()
     agent.ask(timeout=asked)
     assert agent.limit(0) == limit
-
-
-def test_a_name_is_resolved_here_and_its_time_counts() -> None:
-    agent = Agent()
-    agent.resolver.pending = Deferred()
-    agent.ask("db.example", timeout=8)
-    assert agent.resolver.asked == [("db.example", limits.RESOLVER_SECONDS)]
-    agent.reactor.advance(3)
-    agent.resolver.pending.callback(["192.0.2.7"])
-    assert agent.dialled == [("192.0.2.7", 80)]
-    assert agent.limit(0) == 5
-
-
-def test_a_look_up_gets_no_more_time_where_the_dial_does() -> None:
-    agent = Agent()
-    agent.ask("db.example", timeout=60)
-    assert agent.resolver.asked == [("db.example", limits.RESOLVER_SECONDS)]
-
-
-def test_a_short_limit_bounds_the_look_up_too() -> None:
-    agent = Agent()
-    agent.ask("db.example", timeout=2)
-    assert agent.resolver.asked == [("db.example", 2)]
-
-
-def test_an_unresolved_name_is_printed_as_asked() -> None:
-    agent = Agent()
-    stream = agent.ask("no\x1bwhere.example", 443)
-    assert stream.reply().reply == Reply.HOST_UNREACHABLE
-    assert agent.unreachable() == [r"Target is unreachable: no\x1bwhere.example:443" + "\n"]
-    assert not agent.dialled
-
-
-def test_a_look_up_that_could_not_be_tried_is_not() -> None:
-    agent = Agent()
-    agent.resolver.pending = fail(ResolverFailed("full"))
-    assert agent.ask("db.example").reply().reply == Reply.GENERAL_FAILURE
-    assert not agent.lines
-    assert agent.refusals.counts["resolver"] == 1
-
-
-def test_b4_reset_cancels_the_look_up() -> None:
-    agent = Agent()
-    cancelled: list[object] = []
-    agent.resolver.pending = Deferred(cancelled.append)
-    lose(agent.ask("db.example"))
-    assert len(cancelled) == 1
-    assert not agent.lines
-
-
-def test_c4_f1_every_open_is_judged_and_none_that_is_guarded_is_dialled() -> None:
-    agent = Agent()
-    # the resolver's reading of such a name, by inet_aton (POSIX, inet_addr)
-    agent.resolver.answers = {name: ["127.0.0.1"] for name in NUMERIC_NAMES}
-    assert len(LITERALS) + len(NUMERIC_NAMES) >= 60
-    for host in [*LITERALS, *NUMERIC_NAMES]:
-        agent.ask()
-        stream = agent.ask(host)
-        assert stream.reply().reply == Reply.NOT_ALLOWED, host
-        assert stream.disconnecting
-    assert set(agent.hosts) == {"192.0.2.1"}
-    assert not agent.lines, "a refusal is no target that failed"
-    assert sum(agent.refusals.counts.values()) == len(LITERALS) + len(NUMERIC_NAMES)
-    assert agent.refusals.counts["policy: own host"] > 0
-
-
-def test_c5_denied_answers_are_dropped_and_nothing_is_looked_up_twice() -> None:
-    agent = Agent()
-    agent.resolver.answers["rebind.example"] = ["127.0.0.1", "192.0.2.7"]
-    stream = agent.ask("rebind.example")
-    assert agent.hosts == ["192.0.2.7"]
-    agent.reactor.advance(1)
-    assert agent.hosts == ["192.0.2.7"]
-    agent.fail(0, errno.ECONNREFUSED)
-    assert agent.hosts == ["192.0.2.7"]
-    assert stream.reply().reply == Reply.REFUSED
-    assert len(agent.resolver.asked) == 1
-    assert agent.refusals.counts["policy: own host"] == 1
-
-
-def test_c5_all_answers_denied() -> None:
-    agent = Agent()
-    agent.resolver.answers["rebind.example"] = ["127.0.0.1", "::1"]
-    assert agent.ask("rebind.example").reply().reply == Reply.NOT_ALLOWED
-    assert not agent.dialled
-
-
-def test_an_answer_in_two_spellings_is_dialled_once() -> None:
-    agent = Agent()
-    agent.resolver.answers["db.example"] = ["::ffff:192.0.2.7", "192.0.2.7"]
-    agent.ask("db.example")
-    agent.reactor.advance(1)
-    assert agent.hosts == ["192.0.2.7"]
-
-
-def test_an_address_that_became_the_machine_s_own_while_its_dial_waited_is_denied() -> None:
-    own: Sequence[str] = []
-    agent = Agent(policy=Policy(owns=lambda address: str(address) in own), at_once=1)
-    agent.ask()
-    waits = agent.ask("192.0.2.5")
-    own = ["192.0.2.5"]
-    agent.accept(0)
-    assert waits.reply().reply == Reply.NOT_ALLOWED
-    assert agent.hosts == ["192.0.2.1"]
-    assert agent.turns.taken == 0
-
-
-def test_j3_where_the_policy_cannot_tell_nothing_is_dialled() -> None:
-    def no_descriptor(_address: object) -> bool:
-        raise OSError(errno.EMFILE, "too many open files")
-
-    agent = Agent(policy=Policy(owns=no_descriptor))
-    answer = agent.ask().reply()
-    assert answer.reply == Reply.GENERAL_FAILURE
-    assert "EMFILE" in answer.detail
-    assert not agent.dialled
 
 
 @pytest.mark.parametrize("head", [b"\xff\xff", b"\x00\x02{}", b"\x00\x00", encode(Running())])
