@@ -94,7 +94,11 @@ class CallFactory(Factory):
 
 
 class Call:
-    """The Agent's side of one carrier (a ``CarrierOwner``)."""
+    """The Agent's side of one carrier (a ``CarrierOwner``).
+
+    ``proxy_program`` is what the Proxy told of itself, ``welcomed`` whether it took the Agent in. The functions in
+    ``ended`` are called once the carrier is gone.
+    """
 
     carrier: Carrier
 
@@ -103,7 +107,7 @@ class Call:
         self.control: ControlProtocol | None = None
         self.ended: list[Callable[[], None]] = []
         self.proxy_program = ""
-        self._welcomed = False
+        self.welcomed = False
 
     # -- CarrierOwner ----------------------------------------------------------------------------------------------
 
@@ -137,8 +141,8 @@ class Call:
         match message:
             case Hello():
                 self._hello(message)
-            case Welcome() if not self._welcomed:
-                self._welcomed = True
+            case Welcome() if not self.welcomed:
+                self.welcomed = True
                 caller.welcomed(self, message.agent)
             case Refused():
                 caller.refused(self, message)

@@ -2,6 +2,7 @@
 
 from socksfusion.agent.connector import Connector
 from socksfusion.log import printable
+from socksfusion.manhole import streams
 from socksfusion.manhole.tables import table
 
 
@@ -12,9 +13,9 @@ class Inspection:
         self._connector = connector
 
     def agents(self) -> None:
-        """Print this agent: its Proxy, whether it serves, bytes, streams, round trip of the last ping."""
+        """Print this agent: its Proxy, whether it serves, bytes, streams, the shortest recent round trip."""
         call = self._connector.call
-        if call is None or not call.proxy_program:
+        if call is None or not call.welcomed:
             print(table([[self._connector.copy.agent, self._connector.proxy, "away"]], ["agent", "proxy", "state"]))
             return
         carrier = call.carrier
@@ -25,26 +26,13 @@ class Inspection:
             printable(call.proxy_program),
             carrier.bytes_received,
             carrier.bytes_sent,
-            max(len(carrier.session.streams) - 1, 0),
+            len(streams.rows(carrier, call.control)),
+            streams.round_trip(carrier),
         ]
-        print(table([row], ["agent", "proxy", "state", "program", "received", "sent", "streams"]))
+        print(table([row], ["agent", "proxy", "state", "program", "received", "sent", "streams", "round trip"]))
 
     def streams(self) -> None:
         """Print every open stream: bytes each way, what waits where."""
         call = self._connector.call
-        rows = []
-        for number, stream in sorted(call.carrier.session.streams.items()) if call is not None else ():
-            transport = stream.owner
-            if call is not None and call.control is not None and transport is call.control.transport:
-                continue
-            rows.append(
-                [
-                    number,
-                    transport.bytes_sent,
-                    transport.bytes_received,
-                    stream.queued,
-                    transport.unread,
-                    "paused" if transport.paused else "",
-                ]
-            )
-        print(table(rows, ["stream", "sent", "received", "queued", "unread", "reader"]))
+        rows = streams.rows(call.carrier, call.control) if call is not None else []
+        print(table(rows, streams.HEADERS))
