@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import chart, machine, ratios, report
+from bench import chart, machine, ratios, report, scale, scale_chart, scale_report
 from bench.chisel_side import ChiselSide
 from bench.errors import BenchError
 from bench.frp_side import FrpSide
@@ -22,6 +22,7 @@ from bench.openssh_side import OpensshSide
 from bench.sides import DirectSide, Side
 from bench.socksfusion_side import SocksFusionSide
 
+SCALE = "scale"
 QUICK = Settings(rounds=2, seconds=0.8, warm_seconds=0.3, held_streams=300)
 
 
@@ -33,7 +34,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "Absolute figures differ between machines and hours by half; the ratios of one run are what counts.",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of each side at each work (5; --quick: 2)")
-    parser.add_argument("--only", metavar="WORK,...", help=f"only these: {', '.join(GROUPS)}")
+    parser.add_argument(
+        "--only",
+        metavar="WORK,...",
+        help=f"only these: {', '.join(GROUPS)}; or {SCALE}, alone: how cost grows with streams and agents",
+    )
     parser.add_argument(
         "--sides", default="socksfusion,openssh", metavar="SIDE,...", help="socksfusion, openssh, direct (plain TCP)"
     )
@@ -60,7 +65,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.only = options.only.split(",") if options.only else list(GROUPS)
     options.sides = options.sides.split(",")
-    for name, known in (("only", GROUPS), ("sides", ("socksfusion", "openssh", "direct"))):
+    if SCALE in options.only and (options.only != [SCALE] or options.keep):
+        parser.error(f"--only {SCALE} stands alone, without other works and without --keep")
+    for name, known in (("only", (*GROUPS, SCALE)), ("sides", ("socksfusion", "openssh", "direct"))):
         for word in getattr(options, name):
             if word not in known:
                 parser.error(f"--{name}: {word!r} is none of {', '.join(known)}")
@@ -120,6 +127,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return report.as_document(results, labels, settings, options.line, machine.describe())
 
 
+def measure_growth(options: argparse.Namespace) -> dict[str, Any]:
+    """Run ``--only scale``; a document of report.as_document, with the rows under ``scale``."""
+    results = Results()
+    depth = scale.QUICK if options.quick else scale.Depth()
+    if options.rounds:
+        depth = replace(depth, rounds=options.rounds)
+    with tempfile.TemporaryDirectory(prefix="bench-") as root:
+        rows = scale.Scale(Path(root), Generator(build()), depth, results, options.reactor).measure()
+    results.note_foreign_load()
+    settings = Settings(rounds=depth.rounds, seconds=depth.seconds)
+    document = report.as_document(
+        results, {SocksFusionSide.name: SocksFusionSide.label}, settings, None, machine.describe()
+    )
+    return {**document, SCALE: rows}
+
+
 def main(arguments: Sequence[str]) -> int:
     """The exit code: 0, 1 when something failed, 2 for a wrong command line or a missing tool."""
     options = parse(arguments)
@@ -128,7 +151,8 @@ def main(arguments: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        give_out(options, report.load_document(options.show) if options.show else measure(options))
+        run = measure_growth if options.only == [SCALE] else measure
+        give_out(options, report.load_document(options.show) if options.show else run(options))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.code
@@ -139,18 +163,27 @@ def main(arguments: Sequence[str]) -> int:
 
 def give_out(options: argparse.Namespace, document: dict[str, Any]) -> None:
     """Print a run's figures, and write them where the options say."""
-    print(report.caption(document), report.table(document), sep="\n\n")
-    found = ratios.ratios(report.values_of(document), report.OURS, report.BASE)
-    if options.quick:
-        print(report.changes(document, ratios.load_kept(), found))
-    if options.keep:
-        ratios.save_kept(found, document["machine"])
+    growth = SCALE in document
+    part = scale_report.text(document) if growth else report.page_part(document)
+    print(part)
+    if not growth:
+        compare(options, document)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.svg:
-        options.svg.write_text(chart.draw(document))
+        options.svg.write_text(scale_chart.draw(document) if growth else chart.draw(document))
     if options.page:
-        options.page.write_text(report.insert(options.page.read_text(), document))
+        mark = scale_report.BEGIN_MARK if growth else report.BEGIN_MARK
+        options.page.write_text(report.insert(options.page.read_text(), part, mark))
+
+
+def compare(options: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Compare a run with the kept ratios, or keep its own."""
+    found = ratios.ratios(report.values_of(document), report.OURS, report.BASE)
+    if options.quick:
+        print("", report.changes(document, ratios.load_kept(), found), sep="\n")
+    if options.keep:
+        ratios.save_kept(found, document["machine"])
 
 
 if __name__ == "__main__":

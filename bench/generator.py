@@ -14,6 +14,8 @@ from bench.processes import Program, find_tool
 
 SOURCES = Path(__file__).parent / "load"
 LINE_LIMIT = "3h"
+KEEP_LIMIT = "1h"
+KEEP_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,20 @@ class Generator:
             raise BenchError(f"{role} failed: {done.stderr.strip()}")
         measured: dict[str, Any] = json.loads(done.stdout)
         return measured
+
+    def keep(self, streams: int, log: Path, *, via: str) -> Program:
+        """Open so many silent streams, which stay open until the program is stopped; :class:`BenchError` if not all."""
+        argv = [str(self.program), "keep", "-limit", KEEP_LIMIT, "-via", via, "-streams", str(streams)]
+        program = Program(argv, log)
+        try:
+            program.wait_for_text("\n", KEEP_SECONDS)
+            kept = json.loads(log.read_text())
+            if kept["failed"]:
+                raise BenchError(f"{kept['failed']} of {streams} streams failed, the last one with: {kept['reason']}")
+        except BaseException:
+            program.stop()
+            raise
+        return program
 
     def start_line(self, spec: LineSpec, port: int, log: Path) -> tuple[Program, int]:
         """A long line to 127.0.0.1:``port``: its program and the port to dial instead."""

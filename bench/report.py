@@ -104,37 +104,48 @@ def table(document: dict[str, Any]) -> str:
     notes = list(document["notes"])
     if document["line"]:
         notes.insert(0, str(LineSpec(**document["line"])))
-    return "\n".join([_aligned([header, *rows]), *(f"\nNote: {note}" for note in notes)])
+    return "\n".join([aligned([header, *rows]), *(f"\nNote: {note}" for note in notes)])
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]], texts: int = 2) -> str:
+    """A Markdown table of a head and rows, whose first ``texts`` columns stand left and the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column < texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    rule = ["-" * width if column < 2 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    rule = ["-" * width if column < texts else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
+
+
+def made_on(machine: dict[str, Any]) -> str:
+    """When a run was, on which machine and with which versions."""
+    things = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
+    return f"{machine['date']}: {things}, Twisted {machine['twisted']}"
 
 
 def caption(document: dict[str, Any]) -> str:
     """One line that says when, where and how the figures were made."""
     machine, settings = document["machine"], document["settings"]
-    things = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
-    made = f"{things}, Twisted {machine['twisted']}, {machine['openssh']}"
-    return f"{machine['date']}: {made}; medians of {settings['rounds']} rounds of {settings['seconds']:g} s."
+    rounds = f"medians of {settings['rounds']} rounds of {settings['seconds']:g} s"
+    return f"{made_on(machine)}, {machine['openssh']}; {rounds}."
 
 
-def insert(page: str, document: dict[str, Any]) -> str:
-    """The page with this run's caption and table between its two marks; :class:`BenchError` where it has none."""
-    before, begin, rest = page.partition(BEGIN_MARK)
+def page_part(document: dict[str, Any]) -> str:
+    """What stands on the page of the run: caption and table."""
+    return f"{caption(document)}\n\n{table(document)}"
+
+
+def insert(page: str, part: str, begin_mark: str = BEGIN_MARK) -> str:
+    """The page with ``part`` between a mark and the next end mark; :class:`BenchError` where it has none."""
+    before, begin, rest = page.partition(begin_mark)
     _, end, after = rest.partition(END_MARK)
     if not end:
-        raise BenchError(f"the page has no {BEGIN_MARK} and {END_MARK}")
-    return f"{before}{begin}\n{caption(document)}\n\n{table(document)}\n{end}{after}"
+        raise BenchError(f"the page has no {begin_mark} and {END_MARK}")
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
 def changes(document: dict[str, Any], kept: dict[str, Ratio], now: dict[str, Ratio]) -> str:
@@ -151,7 +162,9 @@ def changes(document: dict[str, Any], kept: dict[str, Ratio], now: dict[str, Rat
             lines.append(
                 f"{word}: {metric.label}: {after:.2f}x OpenSSH, kept {before:.2f}x ({100 * (factor - 1):+.0f} %)"
             )
+    if not kept:
+        return "Nothing to compare with: bench/ratios.json is not there; a whole run with --keep writes it."
     compared = sum(metric.key in kept and metric.key in now for metric in metrics)
     if not compared:
-        return "No kept ratio to compare with: bench/ratios.json has none of these; --keep writes it."
+        return "Nothing to compare with: bench/ratios.json has none of these ratios; --keep adds them."
     return "\n".join([f"{len(lines)} of {compared} ratios moved by more than the noise.", *lines])

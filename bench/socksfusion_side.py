@@ -26,34 +26,34 @@ class SocksFusionSide(Side):
     ) -> None:
         super().__init__(folder, generator, line)
         self._reactor = reactor
-        self._state = folder / "state"
+        self.state = folder / "state"
         path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
-        self._env = {**os.environ, "PYTHONPATH": path, "SOCKSFUSION_STATE": str(self._state)}
+        self.env = {**os.environ, "PYTHONPATH": path, "SOCKSFUSION_STATE": str(self.state)}
 
     def _admin(self, *arguments: str) -> None:
         done = subprocess.run(
-            [*CLI, *arguments], env=self._env, cwd=self.folder, capture_output=True, text=True, check=False
+            [*CLI, *arguments], env=self.env, cwd=self.folder, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise BenchError(f"socksfusion {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
-    def _twistd(self, plugin: str, *options: str, log: str) -> Program:
+    def twistd(self, plugin: str, *options: str, log: str) -> Program:
         general = ["-n", "--pidfile="] + ([f"--reactor={self._reactor}"] if self._reactor else [])
-        return self.run([*TWISTD, *general, plugin, *options], log=log, env=self._env)
+        return self.run([*TWISTD, *general, plugin, *options], log=log, env=self.env)
 
     def start(self) -> None:
         agents_port, socks_port = free_port(), free_port()
         copy = self.folder / "demo.agent"
         self._admin("init")
         self._admin("agent", "add", "demo", "--proxy", f"localhost:{self.reach(agents_port)}", "--out", str(copy))
-        proxy = self._twistd(
+        proxy = self.twistd(
             "socksfusion-proxy",
-            *("--state", str(self._state)),
+            *("--state", str(self.state)),
             *("--agents", f"tcp:{agents_port}:interface=127.0.0.1"),
             *("--clients", f"tcp:{socks_port}:interface=127.0.0.1"),
             log="proxy.log",
         )
         proxy.wait_for_port(agents_port)
-        agent = self._twistd("socksfusion-agent", "--copy", str(copy), "--allow", "127.0.0.0/8", log="agent.log")
+        agent = self.twistd("socksfusion-agent", "--copy", str(copy), "--allow", "127.0.0.0/8", log="agent.log")
         agent.wait_for_text("Connection established")
         self.via = f"socks5:127.0.0.1:{socks_port}"

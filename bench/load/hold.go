@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -57,4 +59,19 @@ func runHold(o *options) (result, error) {
 		connection.Close()
 	}
 	return result{"held": len(held), "failed": failed, "reason": reason, "before_bytes": before, "after_bytes": after}, nil
+}
+
+// kept is what runKeep opened: Go closes connections that nothing refers to.
+var kept []*net.TCPConn
+
+// runKeep opens silent streams, writes what came of it as its first line, and keeps them open until the process is ended.
+func runKeep(o *options) (result, error) {
+	to, err := startTarget(o.target)
+	if err != nil {
+		return nil, err
+	}
+	opened, failed, reason := openSilent(o, to.address, o.streams)
+	kept = opened
+	json.NewEncoder(os.Stdout).Encode(result{"held": len(kept), "failed": failed, "reason": reason})
+	select {}
 }

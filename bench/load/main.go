@@ -4,6 +4,7 @@
 //	load rate  -workers 32 -seconds 3                      connect, echo of 100 bytes, close; and again
 //	load ping  -seconds 3 [-beside 4] [-pause 2ms]         round trips of 64 bytes, beside so many bulk streams
 //	load hold  -streams 1000                               memory of so many open, silent streams beside as many
+//	load keep  -streams 1000                               so many open, silent streams, until the process is ended
 //	load line  -to ADDRESS -rtt 100ms -mbit 1000           a long line: a TCP relay with delay and rate
 //
 // All but "line" take -via socks5:ADDRESS or -via direct:ADDRESS ("direct:" alone dials the target itself), -target
@@ -48,7 +49,7 @@ func (o *options) span() time.Duration { return time.Duration(o.seconds * float6
 type result map[string]any
 
 var roles = map[string]func(*options) (result, error){
-	"bulk": runBulk, "rate": runRate, "ping": runPing, "hold": runHold, "line": runLine,
+	"bulk": runBulk, "rate": runRate, "ping": runPing, "hold": runHold, "keep": runKeep, "line": runLine,
 }
 
 func fail(code int, format string, arguments ...any) {
@@ -58,7 +59,7 @@ func fail(code int, format string, arguments ...any) {
 
 func main() {
 	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
-		fail(2, "the first argument is one of bulk, rate, ping, hold, line")
+		fail(2, "the first argument is one of bulk, rate, ping, hold, keep, line")
 	}
 	var o options
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
@@ -67,7 +68,7 @@ func main() {
 	flags.Var(&o.pids, "pids", "processes whose CPU time and memory are read")
 	flags.Float64Var(&o.seconds, "seconds", 3, "measured time")
 	flags.DurationVar(&o.warm, "warm", 500*time.Millisecond, "time before it that does not count")
-	flags.IntVar(&o.streams, "streams", 1, "streams of bulk and hold")
+	flags.IntVar(&o.streams, "streams", 1, "streams of bulk, hold and keep")
 	flags.IntVar(&o.workers, "workers", 32, "connections at once of rate")
 	flags.IntVar(&o.count, "count", 0, "rate: end after so many connects instead of after -seconds")
 	flags.IntVar(&o.beside, "beside", 0, "ping: bulk streams beside it")

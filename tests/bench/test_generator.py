@@ -1,7 +1,6 @@
 """The load generator against plain TCP: it must be able to do more than any tunnel, and report what it did."""
 
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +11,6 @@ from bench.generator import Generator, LineSpec, build
 from bench.sides import DirectSide
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.tools]
-
-
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generator]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        try:
-            yield Generator(build())
-        except MissingTool as error:
-            pytest.skip(str(error))
 
 
 def test_bulk_connects_and_pings_without_a_tunnel(generator: Generator, tmp_path: Path) -> None:

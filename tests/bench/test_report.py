@@ -120,14 +120,15 @@ def test_a_page_gets_the_table_between_its_marks() -> None:
     made = document({"ping.p50": {"socksfusion": [2.0], "openssh": [1.0]}})
     made["machine"] |= {"kernel": "6", "twisted": "24"}
     page = f"# Title\n{report.BEGIN_MARK}\nold figures\n{report.END_MARK}\nthe rest\n"
-    filled = report.insert(page, made)
+    part = report.page_part(made)
+    filled = report.insert(page, part)
     assert filled.startswith("# Title\n")
     assert filled.endswith("the rest\n")
     assert "old figures" not in filled
     assert "| ping idle, p50 |" in filled
-    assert report.insert(filled, made) == filled
+    assert report.insert(filled, part) == filled
     with pytest.raises(BenchError):
-        report.insert("# Title\n", made)
+        report.insert("# Title\n", part)
 
 
 def test_changes_name_what_moved_and_which_way() -> None:
@@ -143,7 +144,8 @@ def test_changes_name_what_moved_and_which_way() -> None:
         "1 of 2 ratios moved by more than the noise.",
         "WORSE: ping idle, p50: 2.00x OpenSSH, kept 1.00x (+100 %)",
     ]
-    assert "No kept ratio" in report.changes(made, {}, now)
+    assert "bench/ratios.json is not there" in report.changes(made, {}, now)
+    assert "has none of these" in report.changes(made, {"line.up.speed": Ratio(1, 0)}, now)
 
 
 def test_the_chart_turns_what_should_be_small_round() -> None:
