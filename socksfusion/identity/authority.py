@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from socksfusion import limits
-from socksfusion.identity.keys import dump_key, key_digest, load_key
+from socksfusion.identity.keys import dump_key, key_digest, load_certificate, load_key
 from socksfusion.identity.names import check_agent_name, check_host, is_address
 
 
@@ -38,7 +38,7 @@ class Authority:
 
     def __init__(self, ca_pem: bytes, key_pem: bytes, now: Callable[[], float] = time.time) -> None:
         self.ca_pem = ca_pem
-        self._ca = x509.load_pem_x509_certificate(ca_pem)
+        self._ca = load_certificate(ca_pem)
         self._key = load_key(key_pem)
         self._now = now
         if self._ca.public_key() != self._key.public_key():
@@ -94,7 +94,7 @@ class Authority:
 
 def certificate_names(certificate_pem: bytes) -> list[str]:
     """The DNS names and IP addresses that a Proxy's certificate is for, in their order."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    certificate = load_certificate(certificate_pem)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return [str(name.value) for name in names]
 

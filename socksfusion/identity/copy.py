@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from socksfusion.errors import CopyError, UsageError
 from socksfusion.exit_codes import ExitCode
+from socksfusion.identity.keys import load_certificate
 from socksfusion.identity.names import check_agent_name, parse_proxy
 from socksfusion.identity.private_files import ExposedFileError, PrivateFileError, create_private, read_private, shown
 
@@ -110,7 +111,7 @@ class AgentCopy:
             raise _damaged(path, "its certificate and key don't belong together")
 
     def _certificates(self) -> tuple[x509.Certificate, x509.Certificate]:
-        return x509.load_pem_x509_certificate(self.ca_pem), x509.load_pem_x509_certificate(self.certificate_pem)
+        return load_certificate(self.ca_pem), load_certificate(self.certificate_pem)
 
     def clock_problem(self, now: float | None = None) -> str | None:
         """What to tell the user if the certificates aren't valid at ``now`` (Unix seconds), else ``None``."""

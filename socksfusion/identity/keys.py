@@ -1,4 +1,4 @@
-"""Key pairs: read, written, and known by the SHA-256 of their public half."""
+"""Key pairs and certificates: read, written, and known by the SHA-256 of their public half."""
 
 import hashlib
 
@@ -14,6 +14,14 @@ def key_digest(certificate: x509.Certificate) -> bytes:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return hashlib.sha256(encoded).digest()
+
+
+def load_certificate(certificate_pem: bytes) -> x509.Certificate:
+    """The certificate in ``certificate_pem``; ``ValueError`` where it is damaged."""
+    try:
+        return x509.load_pem_x509_certificate(certificate_pem)
+    except x509.InvalidVersion as error:  # which is no ValueError
+        raise ValueError(str(error)) from error
 
 
 def load_key(key_pem: bytes) -> ec.EllipticCurvePrivateKey:

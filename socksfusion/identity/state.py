@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from socksfusion import limits
 from socksfusion.errors import StateError
 from socksfusion.identity.authority import Authority, certificate_names
-from socksfusion.identity.keys import load_key
+from socksfusion.identity.keys import load_certificate, load_key
 from socksfusion.identity.names import check_host
 from socksfusion.identity.private_files import PrivateFileError, shown, sync_folder, write_private
 from socksfusion.identity.state_checks import check_file, check_mode, check_owner, read_checked
@@ -159,7 +159,7 @@ class StateFolder:
     def _check_pairs(self) -> None:
         self._authority()
         try:
-            certificate = x509.load_pem_x509_certificate(self.proxy_pem())
+            certificate = load_certificate(self.proxy_pem())
             fits = load_key(self.proxy_key_pem()).public_key() == certificate.public_key()
         except (ValueError, UnsupportedAlgorithm):
             fits = False
@@ -185,7 +185,7 @@ class StateFolder:
         """
         moment = time.time() if now is None else now
         authority = self._authority(lambda: moment)
-        ca = x509.load_pem_x509_certificate(authority.ca_pem)
+        ca = load_certificate(authority.ca_pem)
         first, last = ca.not_valid_before_utc, ca.not_valid_after_utc
         if not first.timestamp() <= moment < last.timestamp():
             raise StateError(
@@ -234,7 +234,7 @@ class StateFolder:
         authority = self.authority(now)
         with self._locked():
             try:
-                certificate = x509.load_pem_x509_certificate(self.proxy_pem())
+                certificate = load_certificate(self.proxy_pem())
             except ValueError:
                 raise self._damaged_proxy()
             first = certificate.not_valid_before_utc.timestamp()

@@ -19,7 +19,7 @@ from service_identity.cryptography import (
 
 from socksfusion.errors import OperatorError
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.keys import key_digest, load_key
+from socksfusion.identity.keys import key_digest, load_certificate, load_key
 from socksfusion.identity.names import is_address
 from socksfusion.log import printable
 
@@ -64,8 +64,8 @@ def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Conte
     context.clear_mode(_ENABLE_PARTIAL_WRITE)
     store = context.get_cert_store()
     assert store is not None  # a context always has one
-    store.add_cert(crypto.X509.from_cryptography(x509.load_pem_x509_certificate(ca_pem)))
-    context.use_certificate(x509.load_pem_x509_certificate(certificate_pem))
+    store.add_cert(crypto.X509.from_cryptography(load_certificate(ca_pem)))
+    context.use_certificate(load_certificate(certificate_pem))
     context.use_privatekey(load_key(key_pem))
     context.check_privatekey()
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_verdict)
@@ -97,7 +97,7 @@ def refused_issuer(connection: SSL.Connection) -> str | None:
         return None
     try:
         names = certificate.to_cryptography().issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return None  # it is a stranger's, and may be malformed
     return str(names[0].value) if names else None
 

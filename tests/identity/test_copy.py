@@ -13,7 +13,7 @@ from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.authority import Authority
 from socksfusion.identity.copy import AgentCopy, ExposedCopyError
 from socksfusion.identity.private_files import write_private
-from tests.identity.conftest import Installation
+from tests.identity.conftest import Installation, of_no_version
 
 YEAR = 365 * 86400
 
@@ -94,6 +94,14 @@ def test_foreign_files_and_versions(tmp_path: Path, text: str, said: str) -> Non
     write_private(path, text.encode())
     with pytest.raises(CopyError, match=said):
         AgentCopy.load(path)
+
+
+def test_a_certificate_of_no_version(installation: Installation, tmp_path: Path) -> None:
+    copy = installation.copy()
+    odd = dataclasses.replace(copy, certificate_pem=of_no_version(copy.certificate_pem))
+    odd.save(tmp_path / "x.agent")
+    with pytest.raises(CopyError, match="can't be used"):
+        AgentCopy.load(tmp_path / "x.agent")
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from socksfusion.exit_codes import ExitCode
 from socksfusion.identity import private_files, state
 from socksfusion.identity.state import StateFolder
 from socksfusion.identity.state_checks import ExposedStateError
+from tests.identity.conftest import of_no_version
 
 DAY = 86400
 
@@ -267,6 +268,14 @@ def test_torn_and_missing_files(folder: StateFolder, name: str) -> None:
         folder.open()
     path.unlink()
     with pytest.raises(StateError, match=f"{name} is missing"):
+        folder.open()
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "proxy.pem"])
+def test_a_certificate_of_no_version(folder: StateFolder, name: str) -> None:
+    path = folder.path / name
+    path.write_bytes(of_no_version(path.read_bytes()))
+    with pytest.raises(StateError, match="is damaged; restore it from a backup"):
         folder.open()
 
 

@@ -3,6 +3,7 @@
 import datetime
 import gc
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -14,8 +15,8 @@ from OpenSSL import SSL, crypto
 from socksfusion.identity import tls
 from socksfusion.identity.authority import Authority, Issued
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.keys import dump_key
-from tests.identity.conftest import Installation
+from socksfusion.identity.keys import dump_key, load_key
+from tests.identity.conftest import Installation, of_no_version
 
 YEAR = 365 * 86400
 
@@ -198,6 +199,19 @@ def forge(
         .sign(signer or key, hashes.SHA256())
     )
     return Issued(certificate.public_bytes(serialization.Encoding.PEM), dump_key(key), b""), key
+
+
+def test_a_strangers_certificate_of_no_version_has_no_issuer(installation: Installation, tmp_path: Path) -> None:
+    """Whoever answers in the Proxy's place must not break the Agent's way to say why, and to dial again."""
+    stranger, _ = forge(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Stranger")]), None)
+    (tmp_path / "stranger.pem").write_bytes(of_no_version(stranger.certificate_pem))
+    proxy = SSL.Context(SSL.TLS_METHOD)
+    proxy.use_certificate_file(str(tmp_path / "stranger.pem"))
+    proxy.use_privatekey(load_key(stranger.key_pem))
+    pair = Pair(proxy, tls.agent_context(installation.copy()))
+    assert pair.agent_error is not None
+    assert tls.verify_error(pair.agent) is not None
+    assert tls.refused_issuer(pair.agent) is None
 
 
 def agent_key(installation: Installation) -> ec.EllipticCurvePrivateKey:
