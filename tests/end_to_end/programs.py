@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 30.0
 """How long a test waits for what must come; it is no measurement, machines may be slow."""
 
 # the script that pip makes for twistd, whatever folder it went to
-_TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
+TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
 
 
 def wait_until(met: Callable[[], bool], what: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
@@ -197,7 +197,7 @@ class Installation:
     def start(self, *arguments: str, **environment: str) -> Program:
         """Start ``twistd -n --pidfile= ARGUMENTS``."""
         reactor = ["--reactor", self.reactor] if self.reactor else []
-        command = [*self.prefix, sys.executable, "-c", _TWISTD, *reactor, "-n", "--pidfile=", *arguments]
+        command = [*self.prefix, sys.executable, "-c", TWISTD, *reactor, "-n", "--pidfile=", *arguments]
         program = Program(command, environment=environment, cwd=self.folder)
         self.programs.append(program)
         return program
