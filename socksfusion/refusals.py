@@ -27,7 +27,7 @@ class Refusals:
         self.counts: Counter[str] = Counter()
         self._seconds = seconds
         self._logged_at: OrderedDict[_Key, float] = OrderedDict()
-        self._suppressed: dict[_Key, int] = {}
+        self._suppressed: dict[_Key, tuple[int, str]] = {}
 
     def refuse(self, rule: str, peer: str, why: str) -> None:
         """Count one refusal of ``peer`` (who, e.g. ``192.0.2.1:5000``) by ``rule``; log it unless one was just logged.
@@ -40,9 +40,11 @@ class Refusals:
         now = self._seconds()
         logged_at = self._logged_at.get(key)
         if logged_at is not None and now - logged_at < limits.REFUSAL_LOG_SECONDS:
-            self._suppressed[key] = self._suppressed.get(key, 0) + 1
+            count, _ = self._suppressed.get(key, (0, ""))
+            self._suppressed[key] = count + 1, printable(why)
         else:
-            _write(rule, peer, why, self._suppressed.pop(key, 0))
+            count, _ = self._suppressed.pop(key, (0, ""))
+            _write(rule, peer, printable(why), count)
             self._logged_at[key] = now
         self._logged_at.move_to_end(key)
         if len(self._logged_at) > limits.REFUSAL_LOG_PEERS:
@@ -63,10 +65,11 @@ class Refusals:
             self._tell(key)
 
     def _tell(self, key: _Key) -> None:
-        suppressed = self._suppressed.pop(key, 0)
-        if suppressed:
+        count, why = self._suppressed.pop(key, (0, ""))
+        if count:
             host, rule = key
-            _write(rule, host, "repeated", suppressed)
+            # the newest of their reasons stands for them
+            _write(rule, host, why, count)
 
 
 class OverdueRefusals(Repeating):
@@ -90,6 +93,6 @@ def _write(rule: str, peer: str, why: str, suppressed: int) -> None:
         "refused rule={rule} peer={peer} why={why}{more}",
         rule=rule,
         peer=printable(peer),
-        why=printable(why),
+        why=why,
         more=more,
     )

@@ -32,9 +32,9 @@ class Slow(Service):
         self.what, self.fails = what, fails
 
     def stopService(self):
-        print(self.what, "ends", file=sys.__stdout__)
+        print(self.what, "ends", file=sys.__stdout__, flush=True)
         done = Deferred()
-        done.addCallback(lambda _: print(self.what, "ended", file=sys.__stdout__))
+        done.addCallback(lambda _: print(self.what, "ended", file=sys.__stdout__, flush=True))
         from twisted.internet import reactor
         reactor.callLater(0.01, *((done.errback, ValueError(self.what)) if self.fails else (done.callback, None)))
         return done

@@ -85,7 +85,7 @@ def test_memory_is_bounded_and_what_was_suppressed_is_told(
     for number in range(2, 5):
         refusals.refuse("rule", f"192.0.2.{number}:1", "why")
     assert len(refusals._logged_at) == 3
-    assert lines[-1] == "refused rule=rule peer=192.0.2.1 why=repeated suppressed=4"
+    assert lines[-1] == "refused rule=rule peer=192.0.2.1 why=why suppressed=4"
     refusals.tell_all()
     assert len(lines) == 5, "the count was told once"
 
@@ -116,7 +116,7 @@ def test_a_count_is_told_when_the_flood_is_over(
     for host in ("192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.2:1"):
         refusals.refuse("flood", host, "too many")
     clock.pump([limits.REFUSAL_LOG_SECONDS] * 10)
-    assert lines[2:] == ["refused rule=flood peer=192.0.2.1 why=repeated suppressed=2"]
+    assert lines[2:] == ["refused rule=flood peer=192.0.2.1 why=too many suppressed=2"]
 
 
 def test_a_flood_that_goes_on_tells_why_in_each_line(
@@ -146,4 +146,13 @@ def test_the_end_of_the_program_tells_all_counts(
     for _ in range(3):
         refusals.refuse("flood", "192.0.2.1:1", "too many")
     overdue.stopService()
-    assert lines[1:] == ["refused rule=flood peer=192.0.2.1 why=repeated suppressed=2"]
+    assert lines[1:] == ["refused rule=flood peer=192.0.2.1 why=too many suppressed=2"]
+
+
+def test_a_count_that_is_told_late_says_why_of_the_newest(
+    refusals: Refusals, clock: Clock, overdue: OverdueRefusals, lines: list[str]
+) -> None:
+    for why in ("no hello", "bad\ncertificate", "too many\x1b"):
+        refusals.refuse("handshake", "192.0.2.1:1", why)
+    clock.pump([limits.REFUSAL_LOG_SECONDS] * 10)
+    assert lines[1:] == ["refused rule=handshake peer=192.0.2.1 why=too many\\x1b suppressed=2"]

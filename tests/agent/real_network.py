@@ -23,6 +23,7 @@ from socksfusion.agent.turns import Turns
 from socksfusion.refusals import Refusals
 from socksfusion.wire.messages import ConnectRequest, encode
 from tests.agent.fake_stream import FakeStream
+from tests.links import wait_for_neighbour
 
 reactor: Any = _reactor
 
@@ -71,6 +72,8 @@ def set_up() -> "subprocess.Popen[str]":
         ip(command)
     for command in FAR:
         ip(command, "nsenter", "--net", f"--target={far.pid}")
+    for address in ("192.0.2.2", "2001:db8::2"):
+        wait_for_neighbour(address)
     # a neighbour that does not answer is given up after one try, a silent host after two packets
     (SYSCTL / "neigh/near/mcast_solicit").write_text("1")
     (SYSCTL / "tcp_syn_retries").write_text("1")

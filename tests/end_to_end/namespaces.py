@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.links import wait_for_neighbour
+
 _KEEPER = "import sys; print('ready', flush=True); sys.stdin.read()"
 _CLONE_NEWNET = 0x40000000
 
@@ -115,6 +117,9 @@ class Network:
         self.near.run("ip route add 2001:db8:1::/48 via 2001:db8::2")
         self.near.run("ip route add prohibit 203.0.113.0/26")
         self.near.run("ip route add unreachable 203.0.113.64/26")
+        with self.near.inside():
+            for address in ("192.0.2.2", "2001:db8::2"):
+                wait_for_neighbour(address)
         # a neighbour that does not answer is given up after one try
         self.near.setting("ipv4/neigh/near/mcast_solicit", "1")
 

@@ -111,7 +111,9 @@ def test_what_a_burst_had_suppressed_is_told_soon(serving: Installation, proxy: 
     since = len(proxy.log)
     for _ in range(10):
         say(serving.clients_port, HTTP)
-    proxy.wait_log("rule=socks-version peer=127.0.0.1 why=repeated suppressed=", since=since)
+    proxy.wait_log(
+        "rule=socks-version peer=127.0.0.1 why=looks like an HTTP request, not SOCKS5 suppressed=", since=since
+    )
 
 
 def test_tls_client_without_a_certificate(serving: Installation, proxy: Program) -> None:
