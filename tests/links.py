@@ -12,7 +12,7 @@ DISCARD_PORT = 9
 
 
 def wait_for_neighbour(address: str) -> None:
-    """Return once ``address`` answers a connection, if only by refusing it; each try lasts until the kernel gives up."""
+    """Return once ``address`` answers a connection, if only by refusing it. A try lasts until the kernel does."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
