@@ -19,6 +19,8 @@ PING_PAUSE = "2ms"
 LINE_SAMPLE = "50ms"
 LINE_CONNECTS = 5
 FOREIGN_SHARE = 0.1
+FOREIGN_NOTE = "other programs used"
+"""How the note begins that the machine was not ours alone."""
 GROUPS = ("bulk", "connects", "ping", "beside", "memory", "line")
 
 
@@ -47,7 +49,7 @@ class Results:
         share = sum(self.foreign) / max(1, len(self.foreign))
         if share > FOREIGN_SHARE:
             self.notes.append(
-                f"other programs used {100 * share:.0f} % of the machine meanwhile: measure again without them"
+                f"{FOREIGN_NOTE} {100 * share:.0f} % of the machine meanwhile: measure again without them"
             )
 
     def add(self, metric: str, side: str, value: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.generator import LineSpec
-from bench.measures import Results, Settings
+from bench.measures import FOREIGN_NOTE, Results, Settings
 from bench.metrics import STANDARD, Metric, line_metrics
 from bench.ratios import Ratio, Values, moved, ratio
 
@@ -167,4 +167,7 @@ def changes(document: dict[str, Any], kept: dict[str, Ratio], now: dict[str, Rat
     compared = sum(metric.key in kept and metric.key in now for metric in metrics)
     if not compared:
         return "Nothing to compare with: bench/ratios.json has none of these ratios; --keep adds them."
-    return "\n".join([f"{len(lines)} of {compared} ratios moved by more than the noise.", *lines])
+    head = f"{len(lines)} of {compared} ratios moved by more than the noise."
+    if any(note.startswith(FOREIGN_NOTE) for note in document["notes"]):
+        head += " That means little: the machine was not this run's alone."
+    return "\n".join([head, *lines])

@@ -11,7 +11,7 @@ import pytest
 from bench import chart, ratios, report
 from bench.errors import BenchError
 from bench.generator import LineSpec
-from bench.measures import Results, Settings
+from bench.measures import FOREIGN_NOTE, Results, Settings
 from bench.metrics import STANDARD, line_metrics
 from bench.ratios import Ratio
 
@@ -144,6 +144,8 @@ def test_changes_name_what_moved_and_which_way() -> None:
         "1 of 2 ratios moved by more than the noise.",
         "WORSE: ping idle, p50: 2.00x OpenSSH, kept 1.00x (+100 %)",
     ]
+    made["notes"].append(f"{FOREIGN_NOTE} 50 % of the machine")
+    assert "That means little" in report.changes(made, kept, now).splitlines()[0]
     assert "bench/ratios.json is not there" in report.changes(made, {}, now)
     assert "has none of these" in report.changes(made, {"line.up.speed": Ratio(1, 0)}, now)
 
