@@ -126,7 +126,8 @@ def _from_string(reactor: IReactorCore | None, text: str) -> IStreamServerEndpoi
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except Exception as error:  # what Twisted's parsers raise depends on the kind
-        raise EndpointError(f"{text!r} is not an endpoint: {error}") from error
+        reason = "a number is wrong" if "invalid literal" in str(error) else str(error)
+        raise EndpointError(f"{text!r} is not an endpoint such as tcp:8443: {reason}") from error
     return endpoint
 
 

@@ -80,6 +80,11 @@ class ProgramOptions(usage.Options):
             complain(self.program, f"{error} (--help tells the options)")
             raise SystemExit(ExitCode.USAGE) from None
 
+    def parseArgs(self, *stray: str) -> None:
+        """Refuse what belongs to no option."""
+        if stray:
+            raise usage.UsageError(f"{stray[0]!r} belongs to no option")
+
     def opt_version(self) -> NoReturn:
         """Print the version and exit."""
         print(f"{self.program} {__version__}")

@@ -208,6 +208,11 @@ def test_help_tells_every_option_with_unit_and_default(options: ProgramOptions) 
             assert f"[default: {default}]" in shown
 
 
+def test_what_belongs_to_no_option_is_named() -> None:
+    with pytest.raises(usage.UsageError, match=r"'acme\.agent' belongs to no option"):
+        agent("acme.agent")
+
+
 def test_under_twistd_wrong_usage_is_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
     options = AgentOptions()
     options.parent = usage.Options()  # type: ignore[no-untyped-call]

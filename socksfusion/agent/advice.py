@@ -3,6 +3,8 @@
 One line that says what is wrong and what to do.
 """
 
+import os
+
 from OpenSSL import SSL
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
@@ -28,7 +30,9 @@ def no_connection(failure: Failure, proxy: str) -> str:
         return f"{proxy} refused the connection: is the Proxy running, and is the port right?"
     if failure.check(error.TimeoutError, error.TCPTimedOutError, defer.TimeoutError):
         return f"{proxy} gave no answer: a firewall on the way may drop the connection"
-    return f"no connection to {proxy}: {printable(failure.getErrorMessage())}"
+    number = getattr(failure.value, "osError", None) or getattr(failure.value, "errno", None)
+    reason = os.strerror(number) if isinstance(number, int) else failure.getErrorMessage()
+    return f"no connection to {proxy} ({printable(reason)}): is the address right, and has this machine a way to it?"
 
 
 def tls_failed(failed: TLSFailed, connection: SSL.Connection, copy: AgentCopy, proxy: str) -> str:

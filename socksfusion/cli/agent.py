@@ -16,7 +16,7 @@ from socksfusion.identity.state import StateFolder
 from socksfusion.registry.store import Registry, RegistryError
 
 
-@click.group()
+@click.group(short_help="Register agents, make their copies, shut them out.")
 def agent() -> None:
     """Make, show, renew and revoke agents' copies, and give agents ports of their own.
 
@@ -35,15 +35,19 @@ _out_option = click.option(
 
 
 @agent.command(
+    short_help="Register an agent and write its copy.",
     epilog="\b\nExamples:\n  socksfusion agent add acme\n"
-    "  socksfusion agent add acme --proxy [2001:db8::1]:8443 --out /tmp/acme.agent"
+    "  socksfusion agent add acme --proxy [2001:db8::1]:8443 --out /tmp/acme.agent",
 )
 @click.argument("name")
 @click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: {_USUAL}]")
 @_out_option
 @state_option
 def add(name: str, proxy: str | None, out: Path | None) -> None:
-    """Register the agent NAME and write its copy: the one file that its machine needs."""
+    """Register the agent NAME and write its copy: the one file that its machine needs.
+
+    NAME is 1 to 64 of the characters a-z A-Z 0-9 . _ -, the first a letter or digit.
+    """
     state = given_state().open()
     with Registry.open(state.registry_file) as registry:
         registry.check_new(name)
@@ -58,7 +62,10 @@ def add(name: str, proxy: str | None, out: Path | None) -> None:
     _tell_next(path)
 
 
-@agent.command(epilog="\b\nExample:\n  socksfusion agent renew acme --out acme-2.agent")
+@agent.command(
+    short_help="Write a new copy for an agent.",
+    epilog="\b\nExample:\n  socksfusion agent renew acme --out acme-2.agent",
+)
 @click.argument("name")
 @click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: the kept one, or {_USUAL}]")
 @_out_option
@@ -70,8 +77,8 @@ def renew(name: str, proxy: str | None, out: Path | None) -> None:
     """
     state = given_state().open()
     with Registry.open(state.registry_file) as registry:
-        kept = registry.agent(name).proxy
-        copy, issued = _mint(state, name, kept if proxy is None else proxy)
+        found = registry.agent(name)
+        copy, issued = _mint(state, name, found.proxy if proxy is None else proxy)
         path = _save(copy, out)
         try:
             registry.renew_agent(name, issued.digest, copy.proxy if proxy is not None else None)
@@ -79,7 +86,10 @@ def renew(name: str, proxy: str | None, out: Path | None) -> None:
             path.unlink()
             raise
     click.echo(f"The new copy of agent {name} for the Proxy at {copy.proxy} is {path}.")
-    click.echo("The older copy works until this one first connects.")
+    if found.revoked:
+        click.echo(f"Agent {name} is revoked, and no copy of it works until: socksfusion agent restore {name}")
+    else:
+        click.echo("The older copy works until this one first connects.")
     _tell_next(path)
 
 
@@ -113,7 +123,11 @@ def _tell_next(path: Path) -> None:
     click.echo(f"  twistd -n --pidfile= socksfusion-agent --copy {file}")
 
 
-@agent.command("list", epilog="\b\nExamples:\n  socksfusion agent list\n  socksfusion agent list --json")
+@agent.command(
+    "list",
+    short_help="Show all agents.",
+    epilog="\b\nExamples:\n  socksfusion agent list\n  socksfusion agent list --json",
+)
 @click.option("--json", "wants_json", is_flag=True, help="Print a JSON array instead of a table.")
 @state_option
 def list_(wants_json: bool) -> None:
@@ -129,7 +143,10 @@ def list_(wants_json: bool) -> None:
         click.echo("There are no agents; add one by: socksfusion agent add NAME")
 
 
-@agent.command(epilog="\b\nExamples:\n  socksfusion agent show acme\n  socksfusion agent show acme --json")
+@agent.command(
+    short_help="Show an agent with its keys.",
+    epilog="\b\nExamples:\n  socksfusion agent show acme\n  socksfusion agent show acme --json",
+)
 @click.argument("name")
 @click.option("--json", "wants_json", is_flag=True, help="Print a JSON object instead.")
 @state_option
@@ -144,7 +161,7 @@ def show(name: str, wants_json: bool) -> None:
         click.echo(as_lines(found, served, keys))
 
 
-@agent.command(epilog="\b\nExample:\n  socksfusion agent revoke acme")
+@agent.command(short_help="Shut an agent out.", epilog="\b\nExample:\n  socksfusion agent revoke acme")
 @click.argument("name")
 @state_option
 def revoke(name: str) -> None:
@@ -158,7 +175,7 @@ def revoke(name: str) -> None:
         click.echo(f"Agent {name} was revoked already; nothing was changed.")
 
 
-@agent.command(epilog="\b\nExample:\n  socksfusion agent restore acme")
+@agent.command(short_help="Undo revoke.", epilog="\b\nExample:\n  socksfusion agent restore acme")
 @click.argument("name")
 @state_option
 def restore(name: str) -> None:
@@ -174,14 +191,18 @@ def restore(name: str) -> None:
         click.echo(f"Agent {name} was not revoked; nothing was changed.")
 
 
-@agent.command(epilog="\b\nExamples:\n  socksfusion agent port acme 1081\n  socksfusion agent port acme none")
+@agent.command(
+    short_help="Give an agent a SOCKS port of its own.",
+    epilog="\b\nExamples:\n  socksfusion agent port acme 1081\n  socksfusion agent port acme none",
+)
 @click.argument("name")
 @click.argument("port", metavar="PORT|none")
 @state_option
 def port(name: str, port: str) -> None:
-    """Give the agent NAME a clients' port of its own; `none` takes it away.
+    """Give the agent NAME a SOCKS port of its own; `none` takes it away.
 
-    The port stays this agent's, connected or not, until it is taken away.
+    The port stays this agent's, connected or not, until it is taken away. The Proxy's log says if it can't be opened:
+    the shared port (1080) is taken already.
     """
     number = _port(port)
     state = given_state().open()

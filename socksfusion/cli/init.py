@@ -15,7 +15,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(short_help="Make the state folder.", epilog=_EXAMPLES)
 @click.option(
     "--name",
     "names",
@@ -26,7 +26,7 @@ Examples:
 )
 @state_option
 def init(names: tuple[str, ...]) -> None:
-    """Make the state folder: CA, the Proxy's certificate, registry, the manhole's host key.
+    """Make the state folder: authority, the Proxy's certificate, registry, the manhole's host key.
 
     In a folder that is complete it changes nothing, except that a new --name is added to the Proxy's certificate.
     """

@@ -23,9 +23,9 @@ except ModuleNotFoundError as missing:
 
 
 class _Told(click.ClickException):
-    def __init__(self, error: OperatorError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: Any = None) -> None:
         click.echo(f"socksfusion: {visible(self.message)}", file=file, err=True)
@@ -36,7 +36,23 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except OperatorError as error:
-            raise _Told(error) from error
+            raise _Told(str(error), error.exit_code) from error
+        except click.UsageError as error:
+            raise _one_line(error) from error
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            raise _one_line(error) from error
+
+
+def _one_line(error: click.UsageError) -> click.ClickException:
+    """Click's own complaint in our form; it would print three lines. A group without a command shows its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    command = error.ctx.command_path if error.ctx else "socksfusion"
+    return _Told(f"{error.format_message()} ({command} --help tells more)", ExitCode.USAGE)
 
 
 _EPILOG = """\b

@@ -68,7 +68,7 @@ class AgentCopy:
         except ExposedFileError as error:
             raise ExposedCopyError(str(error))
         except PrivateFileError as error:
-            raise CopyError(str(error))
+            raise CopyError(f"{error}; --copy names the file that 'socksfusion agent add' made")
         except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):  # the last: thousands of brackets
             raise _damaged(path, "it can't be parsed")
         return cls._from_values(path, values)

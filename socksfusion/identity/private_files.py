@@ -70,7 +70,7 @@ def check_private(path: Path, status: os.stat_result) -> None:
     if status.st_mode & 0o077:
         raise ExposedFileError(
             f"others can use {shown(path)} (mode {stat.S_IMODE(status.st_mode):04o}); type: chmod 600 {shown(path)}, "
-            "and issue new keys if somebody may have read it"
+            "and have it made anew if somebody may have read it"
         )
 
 

@@ -6,6 +6,7 @@ always fit each other, also after a crash.
 
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,7 +133,10 @@ class StateFolder:
     def open(self) -> "StateFolder":
         """Check owner, modes, version and completeness; raises ``StateError``. Gives the folder itself."""
         if not self.path.is_dir():
-            raise StateError(f"there is no state folder {shown(self.path)}; make it by: socksfusion init")
+            raise StateError(
+                f"there is no state folder {shown(self.path)}; give another by --state, or make it by: "
+                f"socksfusion init --state {shlex.quote(shown(self.path))} --name HOST"
+            )
         check_owner(self.path)
         check_mode(self.path)
         if (self.path / _UNFINISHED).exists():

@@ -42,7 +42,7 @@ class Options(ProgramOptions):
         seconds("scan-idle", limits.SCAN_IDLE_SECONDS, "a scan begun by a client ends after this long without streams"),
         seconds("heartbeat", limits.HEARTBEAT_SECONDS, "between two 'Running' messages to an agent"),
         seconds("ping", limits.PING_SECONDS, "between two liveness pings"),
-        count("pings-missed", limits.PINGS_MISSED, "unanswered pings after which a carrier is dead"),
+        count("pings-missed", limits.PINGS_MISSED, "unanswered pings after which the connection is dead"),
         seconds("half-closed", limits.HALF_CLOSED_SECONDS, "a half-closed, silent connection is reset after this long"),
         count("streams", limits.STREAMS_PER_SESSION, "open streams of one agent"),
         count(

@@ -28,6 +28,7 @@ YEAR = 365 * 86400
         (error.TCPTimedOutError(), "a firewall on the way"),
         (defer.TimeoutError(), "a firewall on the way"),
         (error.NoRouteError("no\nroute"), "no connection to"),
+        (error.NoRouteError(101, "in Twisted's words"), "(Network is unreachable): is the address right"),
         (OSError("\x1b[31mred"), "\\x1b[31mred"),
     ],
 )

@@ -197,6 +197,9 @@ def test_revoke_and_restore(ready: Command, registry: Registry) -> None:
     assert registry.agent("acme").revoked
     assert "revoked" in ready("agent", "list").stdout
     assert "nothing was changed" in ready("agent", "revoke", "acme").stdout
+    assert "no copy of it works until: socksfusion agent restore acme" in (
+        ready("agent", "renew", "acme", "--out", "acme-2.agent").stdout
+    )
     assert "may connect again" in ready("agent", "restore", "acme").stdout
     assert not registry.agent("acme").revoked
     assert "nothing was changed" in ready("agent", "restore", "acme").stdout

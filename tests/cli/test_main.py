@@ -65,6 +65,25 @@ def test_no_state_folder_given() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [(["--jso"], ""), (["inti"], ""), (["agent", "ad"], " agent"), (["agent", "add"], " agent add")],
+)
+def test_wrong_usage_is_one_line(run: Command, arguments: list[str], command: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("socksfusion: ")
+    assert result.stderr.endswith(f" (socksfusion{command} --help tells more)\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_command_shows_help(run: Command) -> None:
+    result = run("agent")
+    assert result.exit_code == 2
+    assert "Commands:" in result.stderr
+    assert "..." not in result.stderr.split("Commands:")[1]
+
+
 def test_an_unknown_variable(tmp_path: Path) -> None:
     """Row F2: a setting that is silently unread."""
     result = process("init", "--state", str(tmp_path / "state"), SOCKSFUSION_STATES="x")

@@ -211,7 +211,9 @@ def test_the_loser_of_two_creates_leaves_the_winners(tmp_path: Path) -> None:
 
 
 def test_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"there is no state folder .*; make it by: socksfusion init"):
+    with pytest.raises(
+        StateError, match=r"there is no state folder .*make it by: socksfusion init --state .* --name HOST"
+    ):
         StateFolder(tmp_path / "none").open()
     tmp_path.chmod(0o700)
     with pytest.raises(StateError, match="is not a state folder"):
