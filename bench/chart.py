@@ -71,7 +71,7 @@ def _head(document: dict[str, Any], height: float) -> Iterator[str]:
         made += f"; {LineSpec(**document['line'])}"
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
     yield f"<title>How many times as good as OpenSSH</title><style>{STYLE}</style>"
-    yield '<text class="title" x="16" y="24">Times as good as OpenSSH (longer is better; in brackets the figures)</text>'
+    yield '<text class="title" x="16" y="24">Times as good as OpenSSH (longer is better, figures in brackets)</text>'
     yield f'<text class="small" x="16" y="42">{escape(made)}</text>'
     for tick in TICKS:
         kind = "base" if tick == 1 else "grid"

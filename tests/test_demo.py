@@ -62,8 +62,9 @@ def test_it_stays_until_ctrl_c() -> None:
     assert processes_of(demo.pid) == []
 
 
-def test_an_unknown_argument_is_told() -> None:
-    with start("--help") as demo:
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--bogus", 2)])
+def test_help_is_asked_for_or_told(argument: str, code: int) -> None:
+    with start(argument) as demo:
         shown, _ = demo.communicate(timeout=30)
-    assert demo.returncode == 2
+    assert demo.returncode == code
     assert "--stay" in shown
