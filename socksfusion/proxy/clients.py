@@ -104,6 +104,7 @@ class ClientProtocol(protocol.Protocol):
     def connectionMade(self) -> None:
         """A newcomer is always let in: the oldest Client without a whole request makes room."""
         plain.prepare(self.transport)
+        self._write = eager.writer(self.transport)
         incomplete = self._front.incomplete
         if len(incomplete) >= limits.INCOMPLETE_REQUESTS:
             incomplete.pop_oldest().refuse("socks-crowded", f"oldest of {len(incomplete) + 1} incomplete requests")
@@ -137,7 +138,7 @@ class ClientProtocol(protocol.Protocol):
         events = self._socks.receive_data(data)
         answer = self._socks.data_to_send()
         if answer:
-            eager.writer(self.transport)(answer)
+            self._write(answer)
         for event in events:
             if isinstance(event, RequestReceived):
                 self._open(event.address)
@@ -183,7 +184,7 @@ class ClientProtocol(protocol.Protocol):
             transport.resumeProducing()
         # the relay first, which delivers nothing yet: once the reply is out, a killed Proxy must look like a cut
         self._front.join(transport, opened.stream, self._socks.early_data)
-        eager.writer(transport)(self._socks.data_to_send())
+        self._write(self._socks.data_to_send())
         if self._ended:
             # the relay's protocol stands in our place by now and has not seen the FIN
             transport.protocol.readConnectionLost()
