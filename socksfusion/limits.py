@@ -50,6 +50,8 @@ ANSWER_MARGIN_SECONDS: Final = 5.0
 """What an Agent may take to answer above its own limits (a turn, the dial); then its silence is answered 0x01."""
 ATTEMPT_DELAY_SECONDS: Final = 0.25
 """Between the starts of two connection attempts to one name (RFC 8305, section 5)."""
+UNEXPLAINED_ATTEMPTS: Final = 5
+"""An address is tried so often where the kernel hangs up and leaves no word: once in some ten thousand resets."""
 ADDRESSES_PER_NAME: Final = 16
 """Of one name's addresses so many are tried: a name with thousands must not make one CONNECT a flood."""
 RESOLVER_SECONDS: Final = 5.0

@@ -98,6 +98,12 @@ def failure_of(cause: BaseException | None) -> DialFailed:
     return DialFailed(_REPLIES.get(number, Reply.GENERAL_FAILURE), f"{os.strerror(number)} (errno={name})")
 
 
+def _is_unexplained(cause: BaseException | None) -> bool:
+    """Whether the reactor saw a hang-up before the kernel said why: a refused port, or one that accepted and reset."""
+    # Twisted passes the reason for which it gave up the descriptor where the errno belongs
+    return type(cause) is error.ConnectError and any(isinstance(reason, Failure) for reason in cause.args)
+
+
 def alternate(addresses: Sequence[str]) -> list[str]:
     """The addresses with their families alternating, IPv6 first (RFC 8305, section 4), their order kept otherwise."""
     six = [address for address in addresses if ":" in address]
@@ -164,10 +170,19 @@ class _Dial:
         """Begin the next attempt, and have the one after it begin in time."""
         self._cancel_delay()
         address = self._addresses.popleft()
-        attempt = _Attempt(self)
-        self._attempts.add(attempt)
         if self._addresses:
             self._delay = self._reactor.callLater(limits.ATTEMPT_DELAY_SECONDS, self.start)
+        self._attempt(address)
+
+    def again(self, attempt: "_Attempt") -> None:
+        """The outcome of an attempt got lost: only another one tells whether the port is open or closed."""
+        attempt.dial = None
+        self._attempts.discard(attempt)
+        self._attempt(attempt.address, attempt.number + 1)
+
+    def _attempt(self, address: str, number: int = 1) -> None:
+        attempt = _Attempt(self, address, number)
+        self._attempts.add(attempt)
         # each attempt may take what is left, so all of them end with the dial and no timer of its own is needed
         left = max(0.0, self._deadline - self._reactor.seconds())
         try:
@@ -217,8 +232,10 @@ class _Attempt(ClientFactory):
 
     noisy = False
 
-    def __init__(self, dial: _Dial) -> None:
+    def __init__(self, dial: _Dial, address: str, number: int) -> None:
         self.dial: _Dial | None = dial
+        self.address = address
+        self.number = number
         self.connector: IConnector | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> "_Connected | None":
@@ -227,7 +244,11 @@ class _Attempt(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Twisted says why it does not."""
-        if self.dial is not None:
+        if self.dial is None:
+            return
+        if _is_unexplained(reason.value) and self.number < limits.UNEXPLAINED_ATTEMPTS:
+            self.dial.again(self)
+        else:
             self.dial.failed(self, failure_of(reason.value))
 
     def cancel(self) -> None:

@@ -56,11 +56,12 @@ class FakeNetwork:
 
     def fail(self, attempt: int, number: int) -> None:
         """End an attempt with an errno, as Twisted reports it."""
-        self._fail(attempt, error.getConnectError((number, os.strerror(number))))
+        self.end(attempt, error.getConnectError((number, os.strerror(number))))
 
     def time_out(self, attempt: int) -> None:
-        self._fail(attempt, error.TimeoutError())
+        self.end(attempt, error.TimeoutError())
 
-    def _fail(self, attempt: int, cause: Any) -> None:
+    def end(self, attempt: int, cause: Any) -> None:
+        """End an attempt with an exception."""
         factory = self.reactor.tcpClients[attempt][2]
         factory.clientConnectionFailed(self.reactor.connectors[attempt], Failure(cause))

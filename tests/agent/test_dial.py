@@ -175,6 +175,28 @@ def test_j3_the_reply_of_an_errno(number: int, reply: int) -> None:
     assert failure.rule == ("dial" if reply == 1 else ""), "our own errors are logged, a target's are not"
 
 
+def hang_up(dial: Dialling, attempt: int) -> None:
+    """As Twisted's poll and epoll reactors report EPOLLHUP without EPOLLIN on a socket that still connects."""
+    dial.end(attempt, error.ConnectError(string=Failure(error.ConnectionLost())))
+
+
+def test_a_hang_up_without_an_errno_is_tried_again_until_the_target_has_told() -> None:
+    dial = Dialling(["192.0.2.1"])
+    hang_up(dial, 0)
+    assert dial.hosts == ["192.0.2.1"] * 2
+    dial.fail(1, errno.ECONNREFUSED)
+    assert dial.failure().reply is Reply.REFUSED
+
+
+def test_it_is_not_tried_for_ever_and_other_addresses_go_on() -> None:
+    dial = Dialling(["192.0.2.1", "192.0.2.2"])
+    for attempt in range(limits.UNEXPLAINED_ATTEMPTS):
+        hang_up(dial, attempt)
+    assert dial.hosts == ["192.0.2.1"] * limits.UNEXPLAINED_ATTEMPTS + ["192.0.2.2"]
+    dial.fail(limits.UNEXPLAINED_ATTEMPTS, errno.EADDRNOTAVAIL)
+    assert dial.failure().reply is Reply.GENERAL_FAILURE
+
+
 def test_our_own_limit_is_no_answer_in_time() -> None:
     dial = Dialling()
     dial.time_out(0)
