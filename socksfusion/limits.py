@@ -124,6 +124,8 @@ PLAIN_READ_BYTES: Final = 128 * KIB
 """One read of a Client's or Target's socket."""
 RECORD_BYTES: Final = 16 * KIB
 """The largest control message."""
+NARROWING_NETWORKS: Final = 256
+"""Networks to which a client's account or a scan may narrow what an Agent allows."""
 RECORD_DEPTH: Final = 8
 """How deep maps and lists of a control message may lie in one another."""
 HOST_NAME_BYTES: Final = 253

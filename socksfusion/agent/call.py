@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
@@ -16,7 +16,9 @@ from socksfusion.refusals import Refusals
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.wire.messages import (
+    NARROW,
     PROTOCOL,
+    UDP,
     Hello,
     Message,
     Refused,
@@ -26,6 +28,9 @@ from socksfusion.wire.messages import (
     Welcome,
 )
 from socksfusion.wire.yamux.session import Session
+
+FEATURES: Final = (UDP, NARROW)
+"""What an Agent tells that it can do."""
 
 
 class Caller(Protocol):
@@ -164,7 +169,7 @@ class Call:
                 "install the Agent that belongs to the Proxy"
             )
             return
-        self.control.say_hello(self._calls.program_id)
+        self.control.say_hello(self._calls.program_id, FEATURES)
 
     def _control_failed(self, why: str) -> None:
         self.carrier.fail(f"control stream: {why}")

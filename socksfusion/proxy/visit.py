@@ -1,6 +1,6 @@
 """One Agent's connection to the Proxy: from TLS through hello to welcome or refusal, then for as long as it serves."""
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from twisted.internet.interfaces import IProtocol
 
@@ -9,7 +9,10 @@ from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import PROTOCOL, Hello, Message, Refused, Welcome
+from socksfusion.wire.messages import PAUSE, PROTOCOL, Hello, Message, Refused, Welcome
+
+FEATURES: Final = (PAUSE,)
+"""What a Proxy tells that it can do."""
 
 Reason = Literal["replaced", "unknown", "duplicate", "version"]
 
@@ -130,7 +133,7 @@ class Visit:
             return
         transport.protocol = self.control
         self.control.makeConnection(transport)  # type: ignore[no-untyped-call]
-        self.control.say_hello(self._gate.program_id)
+        self.control.say_hello(self._gate.program_id, FEATURES)
 
     def _received(self, message: Message) -> None:
         if isinstance(message, Hello) and self.hello is None and not self.over:

@@ -1,6 +1,6 @@
 """Stream 1 of a session, the control stream: records in both directions for as long as the session stands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -38,10 +38,14 @@ class ControlProtocol(Protocol):
         self._reader = RecordReader()
         self._over = False
 
-    def say_hello(self, program_id: str) -> None:
-        """Send this side's first record; ``program_id`` is the running program's, the same on all its carriers."""
+    def say_hello(self, program_id: str, features: Sequence[str]) -> None:
+        """Send this side's first record; ``program_id`` is the running program's, the same on all its carriers.
+
+        ``features`` is what this side can do (``wire.messages.UDP`` and so on).
+        """
         program = f"socksfusion/{__version__}"
-        self.send(Hello(protocol=PROTOCOL, minor=MINOR, program=program, features=[], program_id=program_id))
+        hello = Hello(protocol=PROTOCOL, minor=MINOR, program=program, features=list(features), program_id=program_id)
+        self.send(hello)
 
     def send(self, message: Message) -> None:
         """Send one message; ignored where the stream is gone."""

@@ -14,7 +14,7 @@ from socksfusion.wire.nesting import nests_too_deep
 
 PROTOCOL: Final = 1
 """The major version: peers of another one refuse each other."""
-MINOR: Final = 0
+MINOR: Final = 1
 """The minor version: tells what a peer may know, never a reason to refuse."""
 LENGTH_BYTES: Final = 2
 """The length that precedes each record, big-endian, not counting itself."""
@@ -27,6 +27,15 @@ BoundHost: TypeAlias = Annotated[str, msgspec.Meta(max_length=limits.HOST_NAME_B
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 Octet: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
+Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+Networks: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(max_length=limits.NARROWING_NETWORKS)]
+
+UDP: Final = "udp"
+"""The feature of an Agent that serves :class:`AssociateRequest`."""
+PAUSE: Final = "pause"
+"""The feature of a Proxy that heeds :class:`Paused`, :class:`Resumed`, :class:`StopScan` and :class:`Uninstalled`."""
+NARROW: Final = "narrow"
+"""The feature of an Agent that heeds ``allow`` in requests."""
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False, tag_field=_TAG_FIELD):
@@ -84,7 +93,26 @@ class Running(_Message, frozen=True, gc=False, tag="running"):
     """Proxy to Agent, periodically: the connection works."""
 
 
-class ConnectRequest(_Message, frozen=True, gc=False, tag="connect"):
+class Paused(_Message, frozen=True, gc=False, tag="paused"):
+    """Agent to Proxy: its admin has paused it; every request is answered 0x02 until :class:`Resumed`."""
+
+    until: float
+    """When it resumes by itself (Unix seconds); 0 for not by itself."""
+
+
+class Resumed(_Message, frozen=True, gc=False, tag="resumed"):
+    """Agent to Proxy: its admin has ended the pause."""
+
+
+class StopScan(_Message, frozen=True, gc=False, tag="stop-scan"):
+    """Agent to Proxy: its admin ends every scan that uses it."""
+
+
+class Uninstalled(_Message, frozen=True, gc=False, tag="uninstalled"):
+    """Agent to Proxy: its admin has removed it; it won't come again."""
+
+
+class ConnectRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag="connect"):
     """Proxy to Agent, the head of a data stream: open a TCP connection."""
 
     host: HostName
@@ -93,6 +121,32 @@ class ConnectRequest(_Message, frozen=True, gc=False, tag="connect"):
     """TCP port."""
     timeout: Seconds
     """Limit in seconds for name resolution and all attempts together."""
+    scan: Name = ""
+    """The scan's id that it belongs to, for the Agent's record."""
+    client: Name = ""
+    """The account that asks, for the Agent's record and its fair queue; empty without a login."""
+    allow: Networks = ()
+    """Narrows what the Agent's policy allows: CIDR networks of which one must hold the address; empty: all."""
+
+
+class AssociateRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag="associate"):
+    """Proxy to Agent, the head of a data stream: relay datagrams (see ``wire.datagrams``)."""
+
+    scan: Name = ""
+    """As in :class:`ConnectRequest`."""
+    client: Name = ""
+    """As in :class:`ConnectRequest`."""
+    allow: Networks = ()
+    """As in :class:`ConnectRequest`, for each datagram's address."""
+
+
+class AssociateReply(_Message, frozen=True, gc=False, tag="associate-reply"):
+    """Agent to Proxy, the head of the other direction; after 0 datagrams follow both ways."""
+
+    reply: Octet
+    """A SOCKS reply code (RFC 1928, section 6)."""
+    detail: str
+    """The reason for people, may be empty."""
 
 
 class ConnectReply(_Message, frozen=True, gc=False, tag="connect-reply"):
@@ -123,7 +177,21 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 
 Message: TypeAlias = (
-    Hello | Welcome | Refused | ScanStarted | ScanFinished | Running | ConnectRequest | ConnectReply | Unsupported
+    Hello
+    | Welcome
+    | Refused
+    | ScanStarted
+    | ScanFinished
+    | Running
+    | Paused
+    | Resumed
+    | StopScan
+    | Uninstalled
+    | ConnectRequest
+    | ConnectReply
+    | AssociateRequest
+    | AssociateReply
+    | Unsupported
 )
 Received: TypeAlias = Message | Unknown
 MESSAGES: Final[tuple[type[Message], ...]] = (
@@ -133,8 +201,14 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     ScanStarted,
     ScanFinished,
     Running,
+    Paused,
+    Resumed,
+    StopScan,
+    Uninstalled,
     ConnectRequest,
     ConnectReply,
+    AssociateRequest,
+    AssociateReply,
     Unsupported,
 )
 
