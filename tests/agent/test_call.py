@@ -19,7 +19,7 @@ def test_hello_is_answered_by_hello() -> None:
     side = world.accept()
     (hello,) = side.received
     assert isinstance(hello, Hello)
-    assert (hello.protocol, hello.features) == (PROTOCOL, [])
+    assert (hello.protocol, hello.features) == (PROTOCOL, ["udp", "narrow"])
     assert hello.program_id == world.calls.program_id
     assert world.lines == ["Connecting to server...", "Connection established"]
 

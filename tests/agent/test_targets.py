@@ -156,10 +156,10 @@ def test_a_head_that_is_no_request_resets_its_stream(head: bytes) -> None:
 
 def test_an_unknown_head_is_answered_unsupported() -> None:
     stream = Agent().stream()
-    # MessagePack {"type": "associate"}
-    record = b"\x81\xa4type\xa9associate"
+    # MessagePack {"type": "listening"}
+    record = b"\x81\xa4type\xa9listening"
     stream.protocol.dataReceived(len(record).to_bytes(2, "big") + record)
-    assert stream.head() == (Unsupported(what="associate"), b"")
+    assert stream.head() == (Unsupported(what="listening"), b"")
     assert stream.disconnecting
 
 
