@@ -5,6 +5,7 @@ paused the transport) waits here, bounded by the receive window. What it writes 
 peer's window and the carrier take it; above ``limits.STREAM_SEND_BYTES`` its producer is paused.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from attrs import frozen
@@ -78,6 +79,7 @@ class StreamTransport:
         "_peer",
         "_reading",
         "_stream",
+        "_watchers",
         "_writing",
         "connected",
         "data_received",
@@ -99,6 +101,7 @@ class StreamTransport:
         self.write = self._writing.write
         self._aborted = False
         self._lost: Failure | None = None
+        self._watchers: tuple[Callable[[Failure], None], ...] = ()
         self.protocol: IProtocol | None = None
         self.connected = True
         self.disconnecting = False
@@ -169,7 +172,17 @@ class StreamTransport:
         """The consumer of our data is gone."""
         self.loseConnection()
 
-    # -- for a relay -----------------------------------------------------------------------------------------------
+    # -- for a relay, and for whoever keeps count of streams ---------------------------------------------------------
+
+    def when_lost(self, watcher: Callable[[Failure], None]) -> None:
+        """Have ``watcher(reason)`` called once, after the protocol has heard of the end; whatever protocol it is then.
+
+        A protocol's ``connectionLost`` tells the reasons. A stream that has ended already is told of at once.
+        """
+        if self.connected:
+            self._watchers += (watcher,)
+        else:
+            watcher(cast(Failure, self._lost))
 
     def resume_at_once(self) -> None:
         """:meth:`resumeProducing` for a caller that may be called back before this returns."""
@@ -290,9 +303,11 @@ class StreamTransport:
         self.connected = False
         self.disconnecting = True
         self._writing.stop_producer()
-        if self.protocol is None:
-            return
-        try:
-            self.protocol.connectionLost(cast(Failure, self._lost))
-        except Exception:
-            _log.failure("the protocol of a stream raised when it was told that it is lost", Failure())
+        reason = cast(Failure, self._lost)
+        protocols = () if self.protocol is None else (self.protocol.connectionLost,)
+        for hear in (*protocols, *self._watchers):
+            try:
+                hear(reason)
+            except Exception:
+                _log.failure("the protocol of a stream raised when it was told that it is lost", Failure())
+        self._watchers = ()

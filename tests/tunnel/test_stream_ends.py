@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import error
+from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.tunnel.stream import CarrierLost
@@ -148,3 +149,24 @@ def test_a_cut_transfer_is_seen_as_cut() -> None:
     pair.pump()
     assert here.heard == [CarrierLost]
     assert issubclass(CarrierLost, LOST)
+
+
+def test_whoever_watches_hears_of_the_end_after_the_protocol_and_one_that_fails_disturbs_no_other(
+    failures: list[Failure],
+) -> None:
+    pair = Pair()
+    here, _ = pair.open()
+    heard: list[Any] = []
+
+    def fails(reason: Failure) -> None:
+        raise RuntimeError("a watcher's own")
+
+    here.transport.when_lost(fails)
+    here.transport.when_lost(lambda reason: heard.append((list(here.heard), reason.type)))
+    pair.proxy.abort("gone")
+    pair.pump()
+    assert heard == [([CarrierLost], CarrierLost)]
+    assert [failure.type for failure in failures] == [RuntimeError]
+    failures.clear()
+    here.transport.when_lost(lambda reason: heard.append(reason.type))
+    assert heard[1:] == [CarrierLost]
