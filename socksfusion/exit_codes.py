@@ -24,3 +24,5 @@ class ExitCode(IntEnum):
     """A newer copy of this Agent was verified; this one has no use any more."""
     NOT_REGISTERED = 6
     """This Agent is not registered, and ``--exit-if-unregistered`` was given."""
+    DENIED = 7
+    """``socksfusion-agent explain``: the Agent would not dial that."""

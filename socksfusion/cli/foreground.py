@@ -24,11 +24,6 @@ def proxy() -> None:
     run("socksfusion-proxy", sys.argv[1:])
 
 
-def agent() -> None:
-    """Run the Agent; see docs for its exit codes."""
-    run("socksfusion-agent", sys.argv[1:])
-
-
 def run(program: str, arguments: Sequence[str]) -> None:
     """Do what ``twistd -n --pidfile= PROGRAM ARGUMENTS`` does, in this process."""
     for_twistd, own = split_arguments(arguments)

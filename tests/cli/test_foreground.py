@@ -10,11 +10,15 @@ import pytest
 from socksfusion.cli.foreground import split_arguments
 
 ROOT = Path(__file__).parent.parent.parent
+SCRIPTS = {
+    "proxy": "from socksfusion.cli.foreground import proxy; proxy()",
+    "agent": "from socksfusion.cli.agent_program import main; main()",
+}
 
 
 def run(program: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", f"from socksfusion.cli.foreground import {program}; {program}()", *arguments],
+        [sys.executable, "-c", SCRIPTS[program], *arguments],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
