@@ -17,7 +17,7 @@ from socksfusion import limits
 from socksfusion.errors import StateError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.log import printable
-from socksfusion.registry import schema
+from socksfusion.registry import tables
 
 _BEGIN = "begin"  # key in the connection's info: the statement that opens its next transaction
 
@@ -171,7 +171,7 @@ def migrate(connection: sa.Connection, path: Path) -> None:
         if found is not None and found not in known:
             raise RegistryError(
                 f"the registry {printable(str(path))} was made by a newer SocksFusion (its version is "
-                f"{printable(found)}, this program knows {schema.REVISION}); install the newer one"
+                f"{printable(found)}, this program knows {tables.REVISION}); install the newer one"
             )
         command.upgrade(config, "head")
 

@@ -1,81 +1,16 @@
-"""What the registry holds: its tables, and the frozen values that they are read as.
+"""What the registry holds, as the frozen values that it is read as; ``registry.tables`` has the tables.
 
-Times are Unix seconds. Private keys are never here.
+Times are Unix seconds. Private keys and tokens are never here, only SHA-256 digests of them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import (
-    Boolean,
-    CheckConstraint,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    text,
-)
-
-REVISION = "0001"
-"""The migration that makes the tables below; a registry at another one is of another version."""
-
 KeyState = Literal["pending", "active", "retired"]
-
-metadata = MetaData()
-
-agents = Table(
-    "agents",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("revoked", Boolean, nullable=False),
-    Column("port", Integer, CheckConstraint("port BETWEEN 1 AND 65535"), unique=True),
-    Column("proxy", Text),
-    Column("created", Float, nullable=False),
-    Column("connected", Boolean, nullable=False),
-    Column("last_seen", Float),
-    Column("last_address", Text),
-    Column("last_version", Text),
-    Column("last_error", Text),
-)
-
-keys = Table(
-    "keys",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),  # in the order in which they were minted
-    Column("digest", LargeBinary(32), nullable=False, unique=True),
-    Column("agent", String(64), ForeignKey("agents.name"), nullable=False),
-    Column("state", String(7), CheckConstraint("state IN ('pending', 'active', 'retired')"), nullable=False),
-    Column("created", Float, nullable=False),
-    Index("keys_agent", "agent"),
-    sqlite_autoincrement=True,
-)
-
-Index(
-    "keys_one_active",
-    keys.c.agent,
-    unique=True,
-    sqlite_where=text("state = 'active'"),
-    postgresql_where=text("state = 'active'"),
-)
-
-scans = Table(
-    "scans",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("agent", String(64), ForeignKey("agents.name"), nullable=False),
-    Column("started", Float, nullable=False),
-    Column("ended", Float),
-    Column("last_active", Float, nullable=False),
-)
-
-Index("scans_running", scans.c.agent, sqlite_where=text("ended IS NULL"), postgresql_where=text("ended IS NULL"))
+ScanKind = Literal["implicit", "explicit"]
+WhyEnded = Literal["stopped", "over", "idle", "revoked", "admin"]
+"""By command; its time was over; without streams for long; its agent was revoked; the network's admin stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +31,22 @@ class Agent:
     """Where it came from, ``host:port``."""
     last_version: str | None
     last_error: str | None
+    token: bytes | None = field(default=None, repr=False)
+    """SHA-256 of the token that opens this agent to clients, 32 bytes; ``None``: it has none."""
+    scope: tuple[str, ...] = ()
+    """Networks (CIDR) that were agreed on with its admin; empty: none were named."""
+    expires: float | None = None
+    """From then on it is refused as if it were unknown."""
+    paused: bool = False
+    """Its admin has paused it."""
+    paused_until: float | None = None
+    """When that ends by itself, if it does."""
+    uninstalled: bool = False
+    """Its admin has uninstalled it."""
+
+    def shut_out(self, now: float) -> bool:
+        """Whether it may not come in at ``now``: it is revoked, or its time is over."""
+        return self.revoked or (self.expires is not None and now >= self.expires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +62,28 @@ class AgentKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """An account of a Client: which agents its token opens."""
+
+    name: str
+    token: bytes = field(repr=False)
+    """SHA-256 of its token, 32 bytes."""
+    revoked: bool
+    all_agents: bool
+    """Whether it may use every agent, those of later too."""
+    agents: frozenset[str]
+    """The names of those that it may use otherwise."""
+    allow: tuple[str, ...]
+    """Networks (CIDR) to which this account is narrowed; empty: as far as the agent allows."""
+    created: float
+    last_seen: float | None
+
+    def may_use(self, agent: str) -> bool:
+        """Whether this account opens ``agent`` now."""
+        return not self.revoked and (self.all_agents or agent in self.agents)
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """A span of time in which Clients use an agent."""
 
@@ -119,6 +92,75 @@ class Scan:
     started: float
     ended: float | None
     last_active: float
+    kind: ScanKind = "implicit"
+    """*explicit*: by command. *implicit*: by a first Client's connection while none ran."""
+    by: str = ""
+    """Who started it: a user of the Proxy's system, or a client's account."""
+    port: int | None = None
+    """The clients' port that is this scan's alone while it runs."""
+    token: bytes | None = field(default=None, repr=False)
+    """SHA-256 of its token, 32 bytes."""
+    until: float | None = None
+    """When its time is over; ``None``: when it is stopped."""
+    allow: tuple[str, ...] = ()
+    """Networks (CIDR) to which this scan is narrowed; empty: as far as agent and client allow."""
+    connect_timeout: float | None = None
+    """Seconds for one CONNECT; ``None``: the Proxy's ``--connect-timeout``."""
+    hold: float | None = None
+    """Seconds that an open waits for an agent that is reconnecting; ``None``: ``limits.HOLD_SECONDS``."""
+    why_ended: WhyEnded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanNotes:
+    """What a scan did, or what it did since the last notes: every number adds up."""
+
+    streams: int = 0
+    """Opens that were answered 0x00."""
+    bytes_to_target: int = 0
+    bytes_to_client: int = 0
+    results: Mapping[int, int] = field(default_factory=dict)
+    """SOCKS reply to how many opens ended in it."""
+    sources: frozenset[str] = frozenset()
+    """Addresses from which the Agent dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTotals:
+    """All that is counted of one scan."""
+
+    notes: ScanNotes
+    cut: int
+    """Streams that a lost carrier cut, also those that ``untested`` no longer lists."""
+    not_tested: int
+    """Opens that were answered 0x01, likewise."""
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether anything was cut or not tested."""
+        return bool(self.cut or self.not_tested or self.notes.results.get(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span in which a running scan's agent had no carrier."""
+
+    scan: str
+    began: float
+    ended: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Untested:
+    """An open of a scan that says nothing, or not all, about its target."""
+
+    scan: str
+    at: float
+    host: str
+    """As the Client asked for it."""
+    port: int
+    what: Literal["cut", "not tested"]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +172,9 @@ class Snapshot:
     keys: Mapping[bytes, AgentKey]
     """By digest; retired ones too."""
     scans: Mapping[str, Scan]
-    """The running ones by id."""
+    """The running ones by id, explicit and implicit."""
+    clients: Mapping[str, Client] = field(default_factory=dict)
+    """By name; revoked ones too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any
 
 import sqlalchemy as sa
 
 from socksfusion.identity.names import check_agent_name
 from socksfusion.log import printable
-from socksfusion.registry import schema
+from socksfusion.registry import tables
 from socksfusion.registry.database import (
     RefusedChange,
     RegistryError,
@@ -26,8 +25,10 @@ from socksfusion.registry.database import (
     revision,
     transaction,
 )
-from socksfusion.registry.schema import Agent, AgentKey, Scan, Seen, Snapshot, agents, keys, scans
+from socksfusion.registry.rows import SCAN_COLUMNS, agent_of, key_of, read_clients, row_of_scan, scan_of
+from socksfusion.registry.schema import Agent, AgentKey, Scan, Seen, Snapshot
 from socksfusion.registry.served import ServedLock
+from socksfusion.registry.tables import agents, keys, scans
 
 __all__ = ["Agent", "AgentKey", "RefusedChange", "Registry", "RegistryError", "Scan", "Seen", "Snapshot"]
 
@@ -65,7 +66,7 @@ class Registry:
                 found = revision(connection)
             if found is None:
                 raise RegistryError(f"{printable(str(path))} is no registry; restore the state folder from a backup")
-            if found != schema.REVISION:
+            if found != tables.REVISION:
                 migrate(connection, path)
         except BaseException:
             registry.close()
@@ -187,7 +188,7 @@ class Registry:
     def agents(self) -> list[Agent]:
         """All agents by name, the revoked ones too."""
         with self._read() as connection:
-            return [_agent(row) for row in connection.execute(sa.select(agents).order_by(agents.c.name))]
+            return [agent_of(row) for row in connection.execute(sa.select(agents).order_by(agents.c.name))]
 
     def agent(self, name: str) -> Agent:
         """The agent ``name``; ``RegistryError`` where there is none."""
@@ -198,11 +199,11 @@ class Registry:
         """The agent's keys, oldest first."""
         with self._read() as connection:
             query = sa.select(keys).where(keys.c.agent == name).order_by(keys.c.number)
-            return [_key(row) for row in connection.execute(query)]
+            return [key_of(row) for row in connection.execute(query)]
 
     def _find(self, connection: sa.Connection, name: str) -> Agent | None:
         row = connection.execute(sa.select(agents).where(agents.c.name == name)).one_or_none()
-        return None if row is None else _agent(row)
+        return None if row is None else agent_of(row)
 
     def _require(self, connection: sa.Connection, name: str) -> Agent:
         check_agent_name(name)
@@ -216,11 +217,14 @@ class Registry:
     def snapshot(self) -> Snapshot:
         """Agents, keys and running scans at one moment."""
         with self._read() as connection:
-            by_name = {row.name: _agent(row) for row in connection.execute(sa.select(agents))}
-            by_digest = {row.digest: _key(row) for row in connection.execute(sa.select(keys))}
-            running = connection.execute(sa.select(scans).where(scans.c.ended.is_(None)))
-            by_id = {row.id: Scan(*row) for row in running}
-        return Snapshot(MappingProxyType(by_name), MappingProxyType(by_digest), MappingProxyType(by_id))
+            by_name = {row.name: agent_of(row) for row in connection.execute(sa.select(agents))}
+            by_digest = {row.digest: key_of(row) for row in connection.execute(sa.select(keys))}
+            running = connection.execute(sa.select(*SCAN_COLUMNS).where(scans.c.ended.is_(None)))
+            by_id = {row.id: scan_of(row) for row in running}
+            accounts = read_clients(connection)
+        return Snapshot(
+            MappingProxyType(by_name), MappingProxyType(by_digest), MappingProxyType(by_id), MappingProxyType(accounts)
+        )
 
     def data_version(self) -> int:
         """A number that differs from the one before if another connection has changed the registry (SQLite)."""
@@ -260,8 +264,7 @@ class Registry:
         """Keep a scan that has begun; the Proxy has given it its id."""
         with self._write() as connection:
             self._require(connection, scan.agent)
-            row = (scan.id, scan.agent, scan.started, scan.ended, scan.last_active)
-            connection.execute(scans.insert().values([row]))
+            connection.execute(scans.insert().values(row_of_scan(scan)))
 
     def touch_scans(self, batch: Mapping[str, float]) -> None:
         """Note when scans were last active: id to Unix seconds."""
@@ -304,14 +307,6 @@ class Registry:
             yield connection
         if counts:
             self.generation += 1
-
-
-def _agent(row: sa.Row[Any]) -> Agent:
-    return Agent(**row._mapping)
-
-
-def _key(row: sa.Row[Any]) -> AgentKey:
-    return AgentKey(row.digest, row.agent, row.state, row.created)
 
 
 def _printable(text: str | None) -> str | None:

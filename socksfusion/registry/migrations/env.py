@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from socksfusion.registry.schema import metadata
+from socksfusion.registry.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()
