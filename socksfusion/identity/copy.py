@@ -1,13 +1,15 @@
 """An Agent's copy: the one file that an Agent's machine is given, and all that it needs.
 
-It is TOML with ``version = 1``, the agent's name, the Proxy's address and three PEM texts (``ca``, ``certificate``,
+It is TOML with ``version``, the agent's name, the Proxy's address and three PEM texts (``ca``, ``certificate``,
 ``private_key``). A later version of the program may add keys; a change that an older one must not overlook raises
-``version``.
+``version``: 2 where the copy has an agreed ``scope`` or ``expires``, which a program of version 1 would not keep to,
+and 1 where it has neither.
 """
 
 import time
 import tomllib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,17 @@ from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.keys import load_certificate
 from socksfusion.identity.names import check_agent_name, parse_proxy
 from socksfusion.identity.private_files import ExposedFileError, PrivateFileError, create_private, read_private, shown
+from socksfusion.networks import parse_networks
 
-VERSION = 1
+VERSION = 2
+"""The highest that this program reads."""
 
 _TEMPLATE = """\
 # An Agent copy of SocksFusion. It holds the private key of one agent: whoever reads this file can be that agent.
 version = {version}
 agent = "{agent}"
 proxy = "{proxy}"
-ca = '''
+{agreed}ca = '''
 {ca}'''
 certificate = '''
 {certificate}'''
@@ -54,6 +58,10 @@ class AgentCopy:
     ca_pem: bytes
     certificate_pem: bytes
     key_pem: bytes = field(repr=False)
+    scope: tuple[str, ...] = ()
+    """The agreed networks, CIDR: the Agent reaches no other, whatever its Proxy asks; empty where none was agreed."""
+    expires: float | None = None
+    """When what was agreed is over (Unix seconds): from then on the Agent reaches nothing."""
 
     @classmethod
     def load(cls, path: Path) -> "AgentCopy":
@@ -80,15 +88,17 @@ class AgentCopy:
             raise CopyError(f"{shown(path)} is not an Agent copy; make one by: socksfusion agent add NAME")
         if version > VERSION:
             raise CopyError(
-                f"{shown(path)} is an Agent copy of version {version}, and this program reads version {VERSION}; "
+                f"{shown(path)} is an Agent copy of version {version}, and this program reads versions 1 to {VERSION}; "
                 "install a newer SocksFusion on this machine"
             )
         texts = {name: values.get(name) for name in ("agent", "proxy", "ca", "certificate", "private_key")}
         missing = [name for name, text in texts.items() if not isinstance(text, str)]
         if missing:
             raise _damaged(path, f"{', '.join(missing)} is missing")
-        agent, proxy, *pems = (str(text) for text in texts.values())
-        copy = cls(agent, proxy, *(pem.encode() for pem in pems))
+        agent, proxy, *texts_of_pem = (str(text) for text in texts.values())
+        ca, certificate, key = (text.encode() for text in texts_of_pem)
+        scope, expires = _agreed(path, values)
+        copy = cls(agent, proxy, ca, certificate, key, scope, expires)
         copy._check(path)
         return copy
 
@@ -132,9 +142,10 @@ class AgentCopy:
         Raises ``UsageError`` where that name is taken, and ``CopyError`` where it can't be written.
         """
         text = _TEMPLATE.format(
-            version=VERSION,
+            version=1 if not self.scope and self.expires is None else 2,
             agent=self.agent,
             proxy=self.proxy,
+            agreed=self._agreed_lines(),
             ca=self.ca_pem.decode(),
             certificate=self.certificate_pem.decode(),
             key=self.key_pem.decode(),
@@ -145,6 +156,36 @@ class AgentCopy:
             raise UsageError(f"{shown(path)} exists already; give another name by --out, or move it away")
         except PrivateFileError as error:
             raise CopyError(str(error))
+
+    def _agreed_lines(self) -> str:
+        lines = []
+        if self.scope:
+            networks = ", ".join(f'"{network}"' for network in self.scope)
+            lines.append(f"# the networks that were agreed: this agent reaches no other\nscope = [{networks}]\n")
+        if self.expires is not None:
+            over = datetime.fromtimestamp(self.expires, UTC).isoformat(timespec="seconds")
+            lines.append(f"# from then on it reaches nothing\nexpires = {over}\n")
+        return "".join(lines)
+
+
+def _agreed(path: Path, values: dict[str, Any]) -> tuple[tuple[str, ...], float | None]:
+    """What was agreed; it counts in a copy of any version."""
+    scope: tuple[str, ...] = ()
+    if "scope" in values:
+        networks = values["scope"]
+        if not isinstance(networks, list) or not networks or not all(isinstance(text, str) for text in networks):
+            raise _damaged(path, "its scope is no list of networks")
+        scope = tuple(networks)
+        try:
+            parse_networks(scope)
+        except ValueError as error:
+            raise _damaged(path, f"its scope names {error}")
+    expires = values.get("expires")
+    if expires is None:
+        return scope, None
+    if not isinstance(expires, datetime) or expires.tzinfo is None:
+        raise _damaged(path, "its expires is no time such as 2030-01-31T12:00:00Z")
+    return scope, expires.timestamp()
 
 
 def _damaged(path: Path, why: str) -> CopyError:

@@ -3,6 +3,7 @@ import dataclasses
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,60 @@ def test_a_missing_copy(tmp_path: Path) -> None:
         AgentCopy.load(tmp_path / "missing")
 
 
+def with_lines(copy: AgentCopy, path: Path, lines: str) -> Path:
+    copy.save(path)
+    write_private(path, path.read_bytes().replace(b"ca = ", lines.encode() + b"\nca = ", 1))
+    return path
+
+
+def test_what_was_agreed_is_read_back_and_no_older_program_runs_it(installation: Installation, tmp_path: Path) -> None:
+    copy = dataclasses.replace(
+        installation.copy(), scope=("10.20.0.0/16", "2001:db8::/32", "192.0.2.7"), expires=1_796_000_000.0
+    )
+    copy.save(tmp_path / "x.agent")
+    assert AgentCopy.load(tmp_path / "x.agent") == copy
+    text = (tmp_path / "x.agent").read_text()
+    assert "\nversion = 2\n" in text
+    assert '\nscope = ["10.20.0.0/16", "2001:db8::/32", "192.0.2.7"]\n' in text
+    assert "\nexpires = 2026-11-30T00:53:20+00:00\n" in text
+
+
+@pytest.mark.parametrize("agreed", [{"scope": ("10.0.0.0/8",)}, {"expires": 1_796_000_000.0}, {}], ids=str)
+def test_only_what_was_agreed_raises_the_version(
+    installation: Installation, tmp_path: Path, agreed: dict[str, Any]
+) -> None:
+    dataclasses.replace(installation.copy(), **agreed).save(tmp_path / "x.agent")
+    assert f"\nversion = {2 if agreed else 1}\n" in (tmp_path / "x.agent").read_text()
+
+
+def test_a_scope_counts_in_a_copy_of_version_1_too(installation: Installation, tmp_path: Path) -> None:
+    path = with_lines(
+        installation.copy(), tmp_path / "x.agent", "scope = ['10.0.0.0/8']\nexpires = 2030-01-01T00:00:00Z"
+    )
+    assert AgentCopy.load(path).scope == ("10.0.0.0/8",)
+    assert AgentCopy.load(path).expires == 1_893_456_000.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("scope = []", "its scope is no list of networks"),
+        ("scope = '10.0.0.0/8'", "its scope is no list of networks"),
+        ("scope = [10]", "its scope is no list of networks"),
+        ("scope = ['10.0.0.1/8']", r"its scope names 10\.0\.0\.1/8: .* did you mean 10\.0\.0\.0/8"),
+        ("expires = 5", "its expires is no time"),
+        ("expires = 2030-01-01", "its expires is no time"),
+        ("expires = 2030-01-01T00:00:00", "its expires is no time"),
+    ],
+)
+def test_an_agreement_that_cannot_be_kept_is_damage(
+    installation: Installation, tmp_path: Path, lines: str, said: str
+) -> None:
+    path = with_lines(installation.copy(), tmp_path / "x.agent", lines)
+    with pytest.raises(CopyError, match=said):
+        AgentCopy.load(path)
+
+
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
 def test_half_a_copy_is_damaged(saved: Path, part: float) -> None:
     data = saved.read_bytes()
@@ -85,7 +140,7 @@ def test_a_flipped_byte_gives_a_copy_or_our_error(
         ("version = 1\nagent = 'acme'\n", "not an Agent copy"),
         ("version = '1'\nprivate_key = ''", "not an Agent copy"),
         ("version = true\nprivate_key = ''", "not an Agent copy"),
-        ("version = 2\n", "copy of version 2, and this program reads version 1; install a newer"),
+        ("version = 3\n", "copy of version 3, and this program reads versions 1 to 2; install a newer"),
         ("version = 1\nprivate_key = ''\nagent = 7\n", "agent, proxy, ca, certificate is missing"),
     ],
 )
