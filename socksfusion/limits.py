@@ -72,6 +72,26 @@ HOLD_SECONDS: Final = 20.0
 """How long an open waits for an Agent with a running scan that is reconnecting."""
 HELD_OPENS: Final = 4096
 """Opens that may wait for one Agent."""
+CLIENT_OPEN_SECONDS: Final = 180.0
+"""What the endpoint for Twisted programs waits for a Proxy's reply: more than a hold and the longest connect timeout."""
+
+# -- datagrams (UDP ASSOCIATE) ------------------------------------------------------------------------------------
+ASSOCIATION_IDLE_SECONDS: Final = 60.0
+"""An association without a datagram in either direction for this long ends, and its TCP connection with it."""
+ASSOCIATION_DATAGRAMS_PER_SECOND: Final = 1000
+"""Datagrams of an association in one direction; more are dropped and counted."""
+ASSOCIATION_QUEUE_BYTES: Final = 256 * KIB
+"""Datagrams of an association that wait, for a slow carrier or for a name to be resolved; new ones are dropped then."""
+ASSOCIATION_TARGETS: Final = 64
+"""Addresses that an association talks to at once, each from a socket of its own."""
+TARGET_SILENT_SECONDS: Final = 5.0
+"""Where that many are in use, the one silent for longest, if for this long, makes room for another."""
+TARGET_IDLE_SECONDS: Final = 60.0
+"""A socket to a Target's UDP port is closed after this long without a datagram in either direction."""
+DATAGRAMS_PER_TURN: Final = 64
+"""Datagrams read from one socket before others have their turn."""
+ASSOCIATION_TARGETS_TOLD: Final = 1024
+"""Targets of an association whose refusals go into the scan's record, once each."""
 
 # -- sessions and streams -----------------------------------------------------------------------------------------
 INITIAL_WINDOW_BYTES: Final = 256 * KIB
