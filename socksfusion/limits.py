@@ -30,6 +30,14 @@ MANHOLE_PASSPHRASE_SECONDS: Final = 60.0
 """Once a known key was named, its owner has this long to unlock it."""
 INCOMPLETE_REQUESTS: Final = 1024
 """Clients whose SOCKS request is not complete; above it the oldest of them is closed, never the newcomer."""
+LOGIN_DELAY_SECONDS: Final = 0.25
+"""A Client's wrong login is answered after this; the time doubles with each failure of its address."""
+LOGIN_DELAY_LARGEST_SECONDS: Final = 5.0
+"""The time doubles up to this."""
+LOGIN_FAILURES_FORGOTTEN_SECONDS: Final = 600.0
+"""An address without a wrong login for this long begins anew."""
+LOGIN_FAILURE_ADDRESSES: Final = 4096
+"""Addresses whose wrong logins are remembered; of IPv6 networks of 64 bits."""
 CLIENTS_DESCRIPTORS_PERCENT: Final = 80
 """Of the limit of open files (RLIMIT_NOFILE); a Client that comes when so many are open is closed at once."""
 ADMIN_DESCRIPTORS: Final = 16
@@ -66,6 +74,10 @@ DIALS_WAITING: Final = 16384
 """Dials that may wait for their turn."""
 DIAL_WAIT_SECONDS: Final = 30.0
 """A dial that waited this long for its turn is answered 0x01."""
+POLICY_FILE_BYTES: Final = 64 * KIB
+"""The longest policy file: every open goes through its rules."""
+POLICY_POLL_SECONDS: Final = 2.0
+"""Between two looks whether the policy file has changed."""
 EARLY_DATA_BYTES: Final = 64 * KIB
 """What a Client may send before its reply."""
 HOLD_SECONDS: Final = 20.0
@@ -193,6 +205,20 @@ UNREGISTERED_RETRY_SECONDS: Final = 300.0
 # -- scans and registry -------------------------------------------------------------------------------------------
 SCAN_IDLE_SECONDS: Final = 900.0
 """A scan that a Client's connection began ends after this long without streams."""
+SCAN_PORT_FIRST: Final = 20000
+"""`scan start` without a port takes the first free one from here on."""
+SCAN_PORT_LAST: Final = 29999
+"""The last of those ports; they lie below what Linux takes for outgoing connections."""
+SCAN_PORT_RESERVED_DAYS: Final = 30
+"""A port of an ended scan, or one taken from an agent, is kept so long from what would use it for another agent."""
+UNTESTED_PER_SCAN: Final = 50_000
+"""Opens that were cut or not tested, listed of one scan; those beyond are only counted."""
+GAPS_PER_SCAN: Final = 10_000
+"""Spans without a carrier, listed of one scan; those beyond are left out."""
+SOURCES_PER_SCAN: Final = 64
+"""Addresses from which an Agent dialled, listed of one scan; those beyond are left out."""
+HOLD_LARGEST_SECONDS: Final = 300.0
+"""The longest hold that a scan may ask for."""
 SCANS_REMEMBERED: Final = 1024
 """Scans that an Agent knows to be told already; above it the oldest is forgotten."""
 REGISTRY_POLL_SECONDS: Final = 0.5
@@ -201,6 +227,10 @@ REGISTRY_WRITE_SECONDS: Final = 1.0
 """What the Proxy notes of its agents is written in batches, this often."""
 REGISTRY_BUSY_SECONDS: Final = 5.0
 """How long an access to the registry waits for another process that is writing."""
+
+# -- tokens -------------------------------------------------------------------------------------------------------
+TOKEN_BYTES: Final = 24
+"""Random bytes of an agent's, client's or scan's token."""
 
 # -- certificates -------------------------------------------------------------------------------------------------
 CA_DAYS: Final = 20 * 365

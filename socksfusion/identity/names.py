@@ -1,4 +1,4 @@
-"""What an agent, a Proxy's host and its address may be called."""
+"""What an agent, a client, a Proxy's host and its address may be called."""
 
 import ipaddress
 import re
@@ -23,8 +23,17 @@ def check_agent_name(name: str) -> str:
 
     The rule keeps names safe in file names, log lines, terminals, URLs and SOCKS user names alike.
     """
+    return _check_name(name, "an agent's")
+
+
+def check_client_name(name: str) -> str:
+    """``name`` if a client's account may have it, by the same rule; ``UsageError`` otherwise."""
+    return _check_name(name, "a client's")
+
+
+def _check_name(name: str, whose: str) -> str:
     if not _AGENT_NAME.fullmatch(name):
-        raise UsageError(f"'{printable(name)}' can't be an agent's name: take {AGENT_NAME_RULE}")
+        raise UsageError(f"'{printable(name)}' can't be {whose} name: take {AGENT_NAME_RULE}")
     return name
 
 
