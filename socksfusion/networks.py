@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
 from typing import Final, TypeAlias
 
 from socksfusion.log import printable
@@ -47,3 +47,26 @@ def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 def hold(networks: Iterable[Network], address: Address) -> bool:
     """Whether ``address`` lies in one of ``networks``."""
     return any(address in network for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def intersected(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The networks that lie in both; an empty tuple stands for all of them, None for none.
+
+    :raises ValueError: as :func:`parse_network`.
+    """
+    if not first or not second:
+        return first or second
+    version4: set[IPv4Network] = set()
+    version6: set[IPv6Network] = set()
+    for one in parse_networks(first):
+        for other in parse_networks(second):
+            if not one.overlaps(other):
+                continue
+            # of two networks that overlap one holds the other
+            smaller = max(one, other, key=lambda network: network.prefixlen)
+            if isinstance(smaller, IPv4Network):
+                version4.add(smaller)
+            else:
+                version6.add(smaller)
+    return (*map(str, collapse_addresses(version4)), *map(str, collapse_addresses(version6))) or None
