@@ -33,7 +33,7 @@ for number in range(100_000):
 
 
 def pragma(registry: Registry, name: str) -> object:
-    cursor = registry._connection.connection.cursor()
+    cursor = registry._session.connection.connection.cursor()
     return cursor.execute(f"PRAGMA {name}").fetchone()[0]
 
 

@@ -18,12 +18,12 @@ from tests.registry.conftest import NEW, OLD
 
 
 def set_revision(registry: Registry, revision: str) -> None:
-    with transaction(registry._connection, registry.path, write=True) as connection:
+    with transaction(registry._session.connection, registry.path, write=True) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
 def test_the_scripts_make_the_tables_that_the_program_uses(registry: Registry) -> None:
-    with transaction(registry._connection, registry.path, write=False) as connection:
+    with transaction(registry._session.connection, registry.path, write=False) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == tables.REVISION
@@ -71,7 +71,7 @@ def test_a_registry_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
         assert dict(snapshot.scans) == {"one": Scan("one", "acme", 4.0, None, 5.0)}
         assert not snapshot.clients
         registry.renew_agent("acme", NEW)
-        with transaction(registry._connection, path, write=False) as connection:
+        with transaction(registry._session.connection, path, write=False) as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, tables.metadata) == []
             numbers = connection.execute(sa.text("SELECT number FROM keys ORDER BY number")).scalars().all()
