@@ -19,7 +19,7 @@ from socksfusion.wire.datagrams import (
     encode_record,
 )
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0:"), min_size=1, max_size=60)
 LITERALS = st.one_of(
     st.binary(min_size=4, max_size=4).map(lambda packed: socket.inet_ntop(socket.AF_INET, packed)),
     st.binary(min_size=16, max_size=16).map(lambda packed: socket.inet_ntop(socket.AF_INET6, packed)),
