@@ -6,8 +6,8 @@ from typing import ClassVar
 from twisted.python import usage
 
 from socksfusion import endpoints, limits
-from socksfusion.agent.policy import parse_allow
 from socksfusion.identity.names import parse_proxy
+from socksfusion.networks import parse_network
 from socksfusion.options import Parameter, ProgramOptions, count, parameter, path, seconds, size, text
 
 
@@ -25,7 +25,7 @@ class Options(ProgramOptions):
         "Connects to the Proxy that its copy file names and opens what the Proxy's clients ask for. Messages go to "
         "standard output, the log to standard error. Sizes may end in KiB or MiB."
     )
-    paths = ("copy", "authorized-keys", "manhole-host-key")
+    paths = ("copy", "policy", "authorized-keys", "manhole-host-key")
     repeatable = ("allow",)
 
     optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
@@ -39,6 +39,7 @@ class Options(ProgramOptions):
             "HOST:PORT of the Proxy, instead of the copy file's; port 443 by default",
             parse_proxy,
         ),
+        path("policy", "file with the rules of what clients may reach, instead of --allow; a change counts at once"),
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("authorized-keys", "public keys that may use the manhole"),
         path("manhole-host-key", "private key of the manhole's SSH server; made where it is missing"),
@@ -66,14 +67,15 @@ class Options(ProgramOptions):
         [default: everything but those]
         """
         try:
-            self["allow"].append(parse_allow(network))
+            self["allow"].append(parse_network(network))
         except ValueError as error:
-            raise usage.UsageError(str(error)) from None
+            raise usage.UsageError(f"--allow {error}") from None
 
     def postOptions(self) -> None:
         """Check what depends on more than one option; see ``ProgramOptions`` for what happens on errors."""
         if self["copy"] is None:
             raise usage.UsageError("--copy FILE is missing: the file that 'socksfusion agent add' made")
+        self.check_rules()
         if self["manhole"] is None:
             return
         for name in ("authorized-keys", "manhole-host-key"):
@@ -83,3 +85,8 @@ class Options(ProgramOptions):
             self["manhole"] = endpoints.loopback_by_default(endpoints.checked(self["manhole"]))
         except endpoints.EndpointError as error:
             raise usage.UsageError(f"--manhole: {error}") from None
+
+    def check_rules(self) -> None:
+        """``usage.UsageError`` where the rules of what may be reached come from two places."""
+        if self["policy"] is not None and self["allow"]:
+            raise usage.UsageError("--allow and --policy exclude each other: write the networks into the policy file")

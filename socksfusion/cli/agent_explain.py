@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from twisted.python import usage
 
 from socksfusion.agent.names import look_up
 from socksfusion.agent.options import Options
-from socksfusion.agent.policy import Policy, literal
+from socksfusion.agent.policy import Decision, literal
+from socksfusion.agent.policy_file import chosen_policy
+from socksfusion.agent.rules import plain_name
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
+from socksfusion.identity.copy import AgentCopy
 from socksfusion.log import printable
 
 
@@ -31,6 +35,7 @@ class ExplainOptions(Options):
 
     def postOptions(self) -> None:
         """What the Agent would do without a copy is a question too."""
+        self.check_rules()
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
@@ -40,21 +45,27 @@ def run(arguments: Sequence[str]) -> ExitCode:
     asked_first = bool(arguments) and not arguments[0].startswith("-")
     options.parseOptions([*arguments[1:], arguments[0]] if asked_first else arguments)
     host, port = options["asked"]
-    policy = Policy(options["allow"] or None)
-    decisions = [policy.check(address) for address in _addresses(host)]
+    policy = chosen_policy(options, AgentCopy.load(Path(options["copy"])) if options["copy"] is not None else None)
+    print(policy.agreed)
+    is_name = literal(host) is None
+    addresses = _looked_up(host) if is_name else [host]
+    decisions = [policy.check(address, port, name=plain_name(host) if is_name else "") for address in addresses]
     for decision in decisions:
-        verdict = "would be dialled" if decision.allowed else "denied"
-        print(f"{decision.address} port {port}: {verdict} ({decision.rule})")
+        print(f"{decision.address} port {port}: {_verdict(decision)}")
     return ExitCode.NORMAL if any(decision.allowed for decision in decisions) else ExitCode.DENIED
 
 
-def _addresses(host: str) -> list[str]:
-    if literal(host) is not None:
-        return [host]
+def _verdict(decision: Decision) -> str:
+    rule = f"{decision.rule}: {printable(decision.text)}" if decision.text else decision.rule
+    return f"would be dialled ({rule})" if decision.allowed else f"denied ({rule})"
+
+
+def _looked_up(host: str) -> list[str]:
     try:
         addresses = look_up(host)
     except (OSError, ValueError) as error:
-        raise OperatorError(f"{printable(host)} can't be looked up: {error}")
+        why = getattr(error, "strerror", None) or "it can't be a name"
+        raise OperatorError(f"{printable(host)} can't be looked up here ({why}): the Agent would answer: unreachable")
     print(f"{printable(host)} is {', '.join(addresses)}")
     return addresses
 

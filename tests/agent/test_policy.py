@@ -6,17 +6,24 @@ from ipaddress import ip_address
 
 import pytest
 
-from socksfusion.agent import policy
+from socksfusion.agent.guarded import literal, owns_address
 from socksfusion.agent.names import look_up
-from socksfusion.agent.policy import Policy, literal, owns_address, parse_allow
+from socksfusion.agent.policy import Agreed, Policy, narrowing
+from socksfusion.agent.rules import Rules, allow_list, parse_rule, plain_name
+from socksfusion.networks import Address, parse_networks
 
 
-def nothing_is_own(_address: policy.Address) -> bool:
+def nothing_is_own(_address: Address) -> bool:
     return False
 
 
-def allowing(*rules: str, owns: object = nothing_is_own) -> Policy:
-    return Policy([parse_allow(rule) for rule in rules], owns=owns)  # type: ignore[arg-type]
+def allowing(*networks: str, owns: object = nothing_is_own) -> Policy:
+    return Policy(allow_list(parse_networks(networks)), owns=owns)  # type: ignore[arg-type]
+
+
+def ruled(*lines: str, scope: tuple[str, ...] = (), owns: object = nothing_is_own) -> Policy:
+    rules = tuple(parse_rule(line, f"line {number}") for number, line in enumerate(lines, 1))
+    return Policy(Rules(rules, "no rule"), Agreed(parse_networks(scope)), owns=owns)  # type: ignore[arg-type]
 
 
 LITERALS = {
@@ -108,7 +115,7 @@ NUMERIC_NAMES = [
 
 @pytest.mark.parametrize(("address", "rule"), LITERALS.items())
 def test_c4_a_guarded_literal_is_denied_in_every_spelling(address: str, rule: str) -> None:
-    decision = Policy(owns=nothing_is_own).check(address)
+    decision = Policy(owns=nothing_is_own).check(address, 80)
     assert not decision.allowed
     assert decision.rule == rule
 
@@ -117,50 +124,51 @@ def test_c4_a_guarded_literal_is_denied_in_every_spelling(address: str, rule: st
 def test_c4_a_name_that_looks_like_a_number_is_judged_by_what_the_resolver_makes_of_it(name: str) -> None:
     assert literal(name) is None, "no literal by our own parser, so the resolver's reading is the only one"
     for address in look_up(name):
-        assert not Policy(owns=nothing_is_own).check(address).allowed
+        assert not Policy(owns=nothing_is_own).check(address, 80).allowed
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "8.8.8.8", "fd00::1"])
 def test_the_networks_behind_the_agent_are_allowed(address: str) -> None:
-    decision = Policy(owns=nothing_is_own).check(address)
+    decision = Policy(owns=nothing_is_own).check(address, 80)
     assert decision.allowed
     assert decision.address == address
 
 
 @pytest.mark.parametrize("address", ["2002:0a00:1::1", "64:ff9b::10.0.0.1", "2001:db8::127.0.0.1"])
 def test_an_embedded_address_that_is_not_guarded_is_no_reason(address: str) -> None:
-    assert Policy(owns=nothing_is_own).check(address).allowed
+    assert Policy(owns=nothing_is_own).check(address, 80).allowed
 
 
 def test_a_mapped_address_is_dialled_as_the_address_that_it_means() -> None:
-    assert Policy(owns=nothing_is_own).check("::ffff:10.0.0.1").address == "10.0.0.1"
+    assert Policy(owns=nothing_is_own).check("::ffff:10.0.0.1", 80).address == "10.0.0.1"
 
 
 def test_an_address_that_the_machine_has_is_its_own_host_in_every_form() -> None:
     own = ip_address("10.0.0.5")
     guard = Policy(owns=lambda address: address == own)
     for address in ("10.0.0.5", "::ffff:10.0.0.5", "2002:a00:5::1", "64:ff9b::10.0.0.5"):
-        assert guard.check(address).rule == "own host"
-    assert guard.check("10.0.0.6").allowed
+        assert guard.check(address, 80).rule == "own host"
+    assert guard.check("10.0.0.6", 80).allowed
 
 
 def test_what_is_no_literal_is_no_question() -> None:
     with pytest.raises(ValueError, match="localhost"):
-        Policy().check("localhost")
+        Policy().check("localhost", 80)
 
 
 def test_allow_is_the_whole_list() -> None:
     listed = allowing("10.0.0.0/8", "2001:db8::/32")
-    assert listed.check("10.1.2.3").allowed
-    assert listed.check("10.1.2.3").rule == "10.0.0.0/8"
-    assert listed.check("::ffff:10.1.2.3").allowed
-    assert listed.check("2001:db8::1").allowed
-    for address in ("192.168.0.1", "2001:db9::1", "127.0.0.1"):
-        assert listed.check(address).rule == "not in --allow"
+    assert listed.check("10.1.2.3", 80).allowed
+    assert listed.check("10.1.2.3", 80).rule == "10.0.0.0/8"
+    assert listed.check("::ffff:10.1.2.3", 80).allowed
+    assert listed.check("2001:db8::1", 80).allowed
+    for address in ("192.168.0.1", "2001:db9::1"):
+        assert listed.check(address, 80).rule == "not in --allow"
+    assert listed.check("127.0.0.1", 80).rule == "own host"
 
 
 def test_an_empty_list_allows_nothing() -> None:
-    assert not Policy([], owns=nothing_is_own).check("10.0.0.1").allowed
+    assert not allowing().check("10.0.0.1", 80).allowed
 
 
 @pytest.mark.parametrize(
@@ -180,7 +188,7 @@ def test_an_empty_list_allows_nothing() -> None:
     ],
 )
 def test_a_rule_wholly_inside_a_guarded_range_opens_it(rule: str, address: str) -> None:
-    assert allowing(rule).check(address).allowed
+    assert allowing(rule).check(address, 80).allowed
 
 
 @pytest.mark.parametrize(
@@ -199,40 +207,143 @@ def test_a_rule_wholly_inside_a_guarded_range_opens_it(rule: str, address: str) 
     ],
 )
 def test_a_rule_that_is_wider_does_not(rule: str, address: str) -> None:
-    decision = allowing(rule).check(address)
+    decision = allowing(rule).check(address, 80)
     assert not decision.allowed
     assert decision.rule != "not in --allow"
 
 
 def test_an_address_of_the_machine_is_opened_by_itself_only() -> None:
     own = ip_address("192.168.1.5")
-    assert not allowing("192.168.1.0/24", owns=own.__eq__).check("192.168.1.5").allowed
-    assert allowing("192.168.1.0/24", owns=own.__eq__).check("192.168.1.6").allowed
-    assert allowing("192.168.1.0/24", "192.168.1.5", owns=own.__eq__).check("192.168.1.5").allowed
+    assert not allowing("192.168.1.0/24", owns=own.__eq__).check("192.168.1.5", 80).allowed
+    assert allowing("192.168.1.0/24", owns=own.__eq__).check("192.168.1.6", 80).allowed
+    assert allowing("192.168.1.0/24", "192.168.1.5", owns=own.__eq__).check("192.168.1.5", 80).allowed
 
 
-def test_parse_allow() -> None:
-    assert str(parse_allow("10.0.0.0/8")) == "10.0.0.0/8"
-    assert str(parse_allow("192.0.2.7")) == "192.0.2.7/32"
-    assert str(parse_allow("2001:db8::7")) == "2001:db8::7/128"
-    assert str(parse_allow("::ffff:10.0.0.0/104")) == "10.0.0.0/8"
+def test_of_several_rules_the_first_that_fits_decides() -> None:
+    policy = ruled("deny 10.5.0.0/16", "allow 10.0.0.0/8 port 22, 8000-8100", "deny 10.6.0.1", "allow 10.6.0.0/16")
+    asked = [
+        ("10.5.0.1", 22),
+        ("10.4.0.1", 22),
+        ("10.4.0.1", 8100),
+        ("10.4.0.1", 8101),
+        ("10.6.0.1", 22),
+        ("10.6.0.1", 1),
+    ]
+    decisions = [policy.check(address, port) for address, port in asked]
+    assert [decision.rule for decision in decisions] == ["line 1", "line 2", "line 2", "no rule", "line 2", "line 3"]
+    assert [decision.allowed for decision in decisions] == [False, True, True, False, True, False]
+    assert decisions[0].text == "deny 10.5.0.0/16"
+    assert policy.check("10.6.0.2", 1).rule == "line 4"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("pattern", "names"),
     [
-        ("", "not a network such as"),
-        ("localhost", "not a network such as"),
-        ("127.1", "not a network such as"),
-        ("10.0.0.0/33", "not a network such as"),
-        ("fe80::1%lo", "not a network such as|interface"),
-        ("10.0.0.1/8", r"did you mean 10\.0\.0\.0/8\?"),
-        ("bad\x1b[2J", r"bad\\x1b\[2J: not a network"),
+        ("git.example", ["git.example", "GIT.example", "git.example."]),
+        ("Git.Example.", ["git.example"]),
+        ("*.example", ["git.example", "a.b.example"]),
+        ("db*.example", ["db.example", "db7.example", "db.x.example"]),
+        ("xn--bcher-kva.example", ["b\u00fccher.example", "B\u00dcCHER.example"]),
     ],
 )
-def test_parse_allow_says_what_is_wrong(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        parse_allow(text)
+def test_a_rule_by_name_looks_at_what_was_asked(pattern: str, names: list[str]) -> None:
+    policy = ruled(f"allow {pattern} port 443")
+    for name in names:
+        assert policy.check("10.0.0.1", 443, name=plain_name(name)).allowed, name
+        assert not policy.check("10.0.0.1", 80, name=plain_name(name)).allowed, name
+    for name in ("", "example", "git.example.org", "git-example", "gitxexample", "10.0.0.1", "ab.git.example.evil"):
+        assert not policy.check("10.0.0.1", 443, name=plain_name(name)).allowed, name
+
+
+def test_a_name_may_be_bound_to_a_network() -> None:
+    policy = ruled("allow db.example in 10.0.0.0/8")
+    assert policy.check("10.0.0.1", 80, name="db.example").allowed
+    assert not policy.check("192.168.0.1", 80, name="db.example").allowed
+    assert not policy.check("10.0.0.1", 80, name="other.example").allowed
+
+
+def test_c5_a_name_opens_no_guarded_range_but_within_one() -> None:
+    by_name = ruled("allow rebind.example", "allow any")
+    assert by_name.check("127.0.0.1", 80, name="rebind.example").rule == "own host"
+    within = ruled("allow local.example in 127.0.0.0/8 port 80")
+    assert within.check("127.0.0.1", 80, name="local.example").allowed
+    assert within.check("127.0.0.1", 81, name="local.example").rule == "own host"
+    assert within.check("127.0.0.1", 80, name="other.example").rule == "own host"
+
+
+def test_a_hostile_name_takes_no_time() -> None:
+    policy = ruled("allow " + "*a" * 100 + "b")
+    assert not policy.check("10.0.0.1", 80, name="a" * 253).allowed
+
+
+@pytest.mark.parametrize(
+    "address", ["10.5.0.1", "::ffff:10.5.0.1", "64:ff9b::10.5.0.1", "2002:0a05:1::1", "::10.5.0.1"]
+)
+def test_c4_what_is_denied_is_denied_in_every_spelling(address: str) -> None:
+    assert ruled("deny 10.5.0.0/16", "allow any").check(address, 80).rule == "line 1"
+
+
+def test_what_is_allowed_is_not_so_in_every_spelling() -> None:
+    assert not ruled("allow 10.5.0.0/16").check("2002:0a05:1::1", 80).allowed
+
+
+def test_a_guarded_range_is_opened_at_the_rules_ports_and_closed_by_a_denial_before() -> None:
+    policy = ruled("deny 127.0.0.5", "allow any", "allow 127.0.0.0/8 port 8080")
+    assert policy.check("127.0.0.1", 8080).rule == "line 3"
+    assert policy.check("127.0.0.1", 8080).allowed
+    assert policy.check("127.0.0.1", 22).rule == "own host"
+    assert policy.check("127.0.0.5", 8080).rule == "line 1"
+    assert not ruled("allow any").check("169.254.169.254", 80).allowed
+
+
+def test_a_single_address_opens_one_that_the_machine_has_only_where_it_is_reached() -> None:
+    own = ip_address("192.168.1.5")
+    policy = ruled("allow 192.168.1.0/24", "allow 192.168.1.5 port 443", owns=own.__eq__)
+    assert policy.check("192.168.1.5", 443).allowed
+    assert policy.check("192.168.1.5", 80).rule == "own host"
+    assert policy.check("192.168.1.6", 80).allowed
+
+
+def test_the_scope_is_the_outer_border() -> None:
+    policy = ruled("allow any", "allow 127.0.0.1", scope=("10.20.0.0/16", "2001:db8::/32"))
+    assert policy.check("10.20.0.1", 80).allowed
+    assert policy.check("::ffff:10.20.0.1", 80).allowed
+    assert policy.check("2001:db8::1", 80).allowed
+    for address in ("10.21.0.1", "127.0.0.1", "2001:db9::1"):
+        assert policy.check(address, 80).rule == "outside the agreed scope"
+    assert ruled("deny any", scope=("10.20.0.0/16",)).check("10.20.0.1", 80).rule == "line 1"
+
+
+def test_a_scope_opens_no_guarded_range() -> None:
+    policy = Policy(agreed=Agreed(parse_networks(("127.0.0.0/8", "169.254.169.254"))), owns=nothing_is_own)
+    assert policy.check("127.0.0.1", 80).rule == "own host"
+    assert policy.check("169.254.169.254", 80).rule == "link-local"
+
+
+def test_what_was_agreed_ends() -> None:
+    now = 99.0
+    policy = Policy(agreed=Agreed(expires=100.0), owns=nothing_is_own, wall_clock=lambda: now)
+    assert policy.check("10.0.0.1", 80).allowed
+    now = 100.0
+    assert policy.check("10.0.0.1", 80).rule == "the agreed time is over"
+
+
+def test_a_request_narrows_and_never_widens() -> None:
+    narrowed = narrowing(("10.1.0.0/16", "0.0.0.0/0", "127.0.0.1"))
+    policy = ruled("allow 10.0.0.0/8", scope=("10.0.0.0/9",))
+    assert policy.check("10.1.0.1", 80, narrowed=narrowed).allowed
+    assert policy.check("10.200.0.1", 80, narrowed=narrowed).rule == "outside the agreed scope"
+    assert policy.check("11.0.0.1", 80, narrowed=narrowed).rule == "outside the agreed scope"
+    assert policy.check("127.0.0.1", 80, narrowed=narrowed).rule == "own host"
+    assert policy.check("10.2.0.1", 80, narrowed=narrowing(("10.1.0.0/16",))).rule == "not for this client or scan"
+    assert not policy.check("10.1.0.1", 80, narrowed=()).allowed
+    assert narrowing(()) is None
+
+
+def test_what_was_agreed_is_told_in_a_line() -> None:
+    assert str(Agreed()) == "agreed scope: no networks, so the Agent's own rules alone decide"
+    agreed = Agreed(parse_networks(("10.0.0.0/8", "192.0.2.7")), 1_796_000_000.0)
+    assert str(agreed) == "agreed scope: 10.0.0.0/8, 192.0.2.7/32; until 2026-11-30T00:53:20Z"
 
 
 def test_the_machine_has_its_loopback_addresses_and_no_documentation_address() -> None:
@@ -259,4 +370,4 @@ def test_an_answer_that_cannot_be_had_is_no_permission(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(socket, "socket", no_descriptor)
     with pytest.raises(OSError, match="too many"):
-        Policy().check("10.0.0.1")
+        Policy().check("10.0.0.1", 80)
