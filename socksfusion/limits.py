@@ -83,7 +83,9 @@ EARLY_DATA_BYTES: Final = 64 * KIB
 HOLD_SECONDS: Final = 20.0
 """How long an open waits for an Agent with a running scan that is reconnecting."""
 HELD_OPENS: Final = 4096
-"""Opens that may wait for one Agent."""
+"""Opens that may wait for one Agent; above it the user who has the most of them gives up the newest."""
+RIGHTS_SECONDS: Final = 1.0
+"""Between two looks for live streams whose rights end by time; what a command changes is noticed at once."""
 CLIENT_OPEN_SECONDS: Final = 180.0
 """What the endpoint for Twisted programs waits for a Proxy's reply: more than a hold and the longest connect timeout."""
 
@@ -162,6 +164,12 @@ RECORD_DEPTH: Final = 8
 """How deep maps and lists of a control message may lie in one another."""
 HOST_NAME_BYTES: Final = 253
 """The longest host name (RFC 1035, section 3.1, without the root's dot), counted before anything else looks at it."""
+SOCKS4_USER_BYTES: Final = 255
+"""The longest user id of a SOCKS4 request, which is not looked at."""
+HTTP_HEAD_BYTES: Final = 16 * KIB
+"""The longest head of a Client's HTTP request; a longer one is answered 431."""
+HTTP_REPLY_HEAD_BYTES: Final = 64 * KIB
+"""The longest head of a Target's reply to a plain HTTP request, and the longest line of its chunks."""
 SESSION_CLOSE_SECONDS: Final = 5.0
 """A session that is closing ends after this long at the latest."""
 REFUSAL_LINGER_SECONDS: Final = 1.0
@@ -211,6 +219,10 @@ SCAN_PORT_LAST: Final = 29999
 """The last of those ports; they lie below what Linux takes for outgoing connections."""
 SCAN_PORT_RESERVED_DAYS: Final = 30
 """A port of an ended scan, or one taken from an agent, is kept so long from what would use it for another agent."""
+SCAN_NOTED_SECONDS: Final = 1.0
+"""What scans found is collected this often, and that the time of one is over is seen."""
+SCAN_TOUCHED_SECONDS: Final = 5.0
+"""That a scan is active is noted at most this often."""
 UNTESTED_PER_SCAN: Final = 50_000
 """Opens that were cut or not tested, listed of one scan; those beyond are only counted."""
 GAPS_PER_SCAN: Final = 10_000

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from socksfusion.log import printable
 from socksfusion.registry import ports, records
 from socksfusion.registry.agents import require_agent
 from socksfusion.registry.database import RefusedChange
@@ -97,6 +98,12 @@ class Scans:
             update = scans.update().where(scans.c.id == sa.bindparam("scan")).values(last_active=sa.bindparam("at"))
             with self._session.write(counts=False) as connection:
                 connection.execute(update, rows)
+
+    def set_port_trouble(self, scan: str, why: str | None) -> None:
+        """Note why the Proxy can't open a scan's port; ``None``: it is open."""
+        text = None if why is None else printable(why)
+        with self._session.write(counts=False) as connection:
+            connection.execute(scans.update().where(scans.c.id == scan).values(port_trouble=text))
 
     # -- what they found ------------------------------------------------------------------------------------------
 

@@ -109,6 +109,8 @@ class Scan:
     hold: float | None = None
     """Seconds that an open waits for an agent that is reconnecting; ``None``: ``limits.HOLD_SECONDS``."""
     why_ended: WhyEnded | None = None
+    port_trouble: str | None = None
+    """Why the Proxy can't open its port, for people."""
 
 
 @dataclass(frozen=True, slots=True)

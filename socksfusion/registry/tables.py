@@ -100,6 +100,7 @@ scans = Table(
     Column("connect_timeout", Float),
     Column("hold", Float),
     Column("why_ended", String(8)),
+    Column("port_trouble", Text),
     Column("streams", BigInteger, nullable=False, server_default="0"),
     Column("bytes_to_target", BigInteger, nullable=False, server_default="0"),
     Column("bytes_to_client", BigInteger, nullable=False, server_default="0"),

@@ -76,6 +76,7 @@ def _remake_scans() -> None:
         sa.Column("connect_timeout", sa.Float),
         sa.Column("hold", sa.Float),
         sa.Column("why_ended", sa.String(8)),
+        sa.Column("port_trouble", sa.Text),
         sa.Column("streams", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("bytes_to_target", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("bytes_to_client", sa.BigInteger, nullable=False, server_default="0"),

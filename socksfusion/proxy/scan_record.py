@@ -1,0 +1,119 @@
+"""What one scan has found, as it happens: counted in memory, taken from here in batches."""
+
+import ipaddress
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from twisted.python.failure import Failure
+
+from socksfusion import limits
+from socksfusion.proxy.access import Access
+from socksfusion.registry.schema import Scan, ScanNotes, Untested
+from socksfusion.tunnel.stream import CarrierLost, StreamTransport
+from socksfusion.wire.socks5 import Reply
+
+
+class _Counted:
+    """One open stream: whose it is, and how far its bytes have been counted."""
+
+    __slots__ = ("host", "port", "received", "sent", "stream")
+
+    def __init__(self, host: str, port: int, stream: StreamTransport, received: int) -> None:
+        self.host = host
+        self.port = port
+        self.stream = stream
+        self.sent = stream.bytes_sent
+        self.received = received
+
+
+class ScanRecord:
+    """Driven by two kinds of sources: the router, which tells how each open ended, and the ends of the streams.
+
+    Nothing is counted a byte or a frame: streams count their bytes, and :meth:`take` and their ends ask them.
+    ``wall`` gives Unix seconds. ``noted(record)`` is called whenever there is something to take.
+    """
+
+    def __init__(self, scan: Scan, wall: Callable[[], float], noted: "Callable[[ScanRecord], None]") -> None:
+        self.scan = scan
+        self._wall = wall
+        self._noted = noted
+        self._open: set[_Counted] = set()
+        self._known_sources: set[str] = set()
+        self._results: dict[int, int] = {}
+        self._streams = self._to_target = self._to_client = 0
+        self._sources: set[str] = set()
+        self._untested: list[Untested] = []
+
+    @property
+    def open_streams(self) -> int:
+        """Streams to Targets that are open now."""
+        return len(self._open)
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def result(self, access: Access, host: str, port: int, reply: Reply, detail: str) -> None:
+        """An open by ``access`` has ended in ``reply``; 0x01 leaves its target untested, and ``detail`` says why."""
+        self._results[reply] = self._results.get(reply, 0) + 1
+        if reply == Reply.GENERAL_FAILURE:
+            self._leave_untested(host, port, "not tested", detail)
+        self._noted(self)
+
+    def stream_opened(self, host: str, port: int, stream: StreamTransport, source: str, early: int = 0) -> None:
+        """An open has a stream, whose bytes count from now on.
+
+        ``source`` is the Agent's own address on its connection (empty where it told none). ``early`` bytes of the
+        Target's came with the Agent's reply and count too.
+        """
+        counted = _Counted(host, port, stream, stream.bytes_received - early)
+        self._open.add(counted)
+        self._streams += 1
+        if source not in self._known_sources:
+            self._learn(source)
+        self._noted(self)
+        stream.when_lost(partial(self._stream_lost, counted))
+
+    def abort_streams(self) -> None:
+        """Reset every open stream, now."""
+        for counted in list(self._open):
+            counted.stream.abortConnection()
+
+    def _learn(self, source: str) -> None:
+        # what an Agent tells of itself: kept where it is an address, and not without end
+        if len(self._known_sources) >= limits.SOURCES_PER_SCAN:
+            return
+        self._known_sources.add(source)
+        try:
+            self._sources.add(str(ipaddress.ip_address(source)))
+        except ValueError:
+            pass
+
+    def _stream_lost(self, counted: _Counted, reason: Failure) -> None:
+        self._open.discard(counted)
+        self._count(counted)
+        if reason.check(CarrierLost):
+            self._leave_untested(counted.host, counted.port, "cut", reason.getErrorMessage())
+        self._noted(self)
+
+    def _leave_untested(self, host: str, port: int, what: Literal["cut", "not tested"], why: str) -> None:
+        if len(self._untested) < limits.UNTESTED_PER_SCAN:
+            self._untested.append(Untested(self.scan.id, self._wall(), host, port, what, why))
+
+    def _count(self, counted: _Counted) -> None:
+        sent, received = counted.stream.bytes_sent, counted.stream.bytes_received
+        self._to_target += sent - counted.sent
+        self._to_client += received - counted.received
+        counted.sent, counted.received = sent, received
+
+    # -- what is taken -----------------------------------------------------------------------------------------------
+
+    def take(self) -> tuple[ScanNotes | None, list[Untested]]:
+        """What has happened since it was last taken: notes (None where there are none), and untested targets."""
+        for counted in self._open:
+            self._count(counted)
+        notes = ScanNotes(self._streams, self._to_target, self._to_client, self._results, frozenset(self._sources))
+        untested, self._untested = self._untested, []
+        self._results = {}
+        self._streams = self._to_target = self._to_client = 0
+        self._sources = set()
+        return (notes if notes != ScanNotes() else None), untested
