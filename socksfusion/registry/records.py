@@ -96,8 +96,9 @@ def add_untested(connection: sa.Connection, batch: Sequence[Untested]) -> None:
         for scan in sorted({scan for scan, _ in counts})
     ]
     connection.execute(update.values(values), rows)
-    counted = sa.select(untested.c.scan, sa.func.count()).where(untested.c.scan.in_(known)).group_by(untested.c.scan)
-    listed: Counter[str] = Counter(dict(connection.execute(counted).tuples().all()))
+    counted = sa.select(untested.c.scan, sa.func.count().label("listed")).where(untested.c.scan.in_(known))
+    rows_of_each = connection.execute(counted.group_by(untested.c.scan))
+    listed = Counter({row.scan: row.listed for row in rows_of_each})
     fresh = []
     for one in batch:
         if one.scan in known and listed[one.scan] < limits.UNTESTED_PER_SCAN:

@@ -1,6 +1,9 @@
 """The registry inside a running Proxy: a thread of its own for SQLite, and a snapshot in memory for everything else."""
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -23,6 +26,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(eq=False, slots=True)
+class _Call:
+    """A call of ``run``'s, from the reactor to the thread and back."""
+
+    function: Callable[[], Any]
+    answer: "Deferred[Any]" = field(default_factory=Deferred)
+    result: Any = None
+
+
 class RegistryWatch(Service):
     """Keeps ``snapshot`` in step with the registry at ``path`` and tells ``observe``'s callbacks when it changed.
 
@@ -43,6 +55,7 @@ class RegistryWatch(Service):
         self._observers: list[Callable[[Snapshot], None]] = []
         self._registry: Registry | None = None
         self._loaded = (0, 0)
+        self._waiting: deque[_Call] = deque()
         self._failing = False
         self._poll = LoopingCall(self._look)
         self._poll.clock = reactor
@@ -85,12 +98,16 @@ class RegistryWatch(Service):
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
         """Call a method of ``registry`` in the registry's thread, after those that wait there.
 
-        When the Deferred fires, ``snapshot`` shows the change. It fails with what the method raised.
+        When the Deferred fires, ``snapshot`` shows the change. It fails with what the method raised. However many
+        calls wait there, the registry is read once after them.
         """
         if self._registry is None:
             return fail(_closed())
-        answer = self._in_thread(self._run_and_look, function, args, kwargs)
-        return answer.addCallback(self._deliver)
+        call = _Call(partial(function, *args, **kwargs))
+        self._waiting.append(call)
+        # each asks for a turn of the thread: the first turn runs all that wait, the others find nothing
+        self._in_thread(self._run_waiting).addCallback(self._deliver)
+        return call.answer
 
     @property
     def registry(self) -> Registry:
@@ -102,14 +119,20 @@ class RegistryWatch(Service):
     def _in_thread(self, function: Callable[..., T], *args: object) -> "Deferred[T]":
         return cast("Deferred[T]", deferToThreadPool(self._reactor, self._threads, function, *args))
 
-    def _run_and_look(self, function: Callable[..., T], args: Any, kwargs: Any) -> tuple[T, Snapshot | None]:
-        if self._registry is not None:
-            self._registry.follow()
-        result = function(*args, **kwargs)
+    def _run_waiting(self) -> "tuple[list[_Call], Snapshot | None]":
+        """In the thread: what waits there now, then the registry anew."""
+        done = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        for call in done:
+            try:
+                if self._registry is not None:
+                    self._registry.follow()
+                call.result = call.function()
+            except BaseException:
+                call.result = Failure()
         try:
-            return result, self._load_changes()
+            return done, self._load_changes() if done else None
         except RegistryError:
-            return result, None  # the call itself is done; the next look tells what is wrong
+            return done, None  # the calls themselves are done; the next look tells what is wrong
 
     def _load_changes(self) -> Snapshot | None:
         """In the thread: the registry anew if anything changed since the last time."""
@@ -125,11 +148,12 @@ class RegistryWatch(Service):
         self._loaded = now
         return snapshot
 
-    def _deliver(self, answer: tuple[T, Snapshot | None]) -> T:
-        result, snapshot = answer
+    def _deliver(self, ran: "tuple[list[_Call], Snapshot | None]") -> None:
+        done, snapshot = ran
         if snapshot is not None:
             self._publish(snapshot)
-        return result
+        for call in done:
+            call.answer.callback(call.result)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

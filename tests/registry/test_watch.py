@@ -48,6 +48,22 @@ class SameThread:
             on_result(True, result)
 
 
+class BusyThread(SameThread):
+    """The same, but what comes waits until ``go_on``, as behind a long call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[Any, ...]] = []
+
+    def callInThreadWithCallback(self, *call: Any, **named: Any) -> None:
+        self.waiting.append((call, named))
+
+    def go_on(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for call, named in waiting:
+            super().callInThreadWithCallback(*call, **named)
+
+
 @pytest.fixture
 def clock() -> SteppedReactor:
     return SteppedReactor()
@@ -138,6 +154,53 @@ def test_run_fails_with_what_was_raised(watch: RegistryWatch, clock: SteppedReac
     watch.run(watch.registry.renew_agent, "nobody", NEW).addErrback(failures.append)
     clock.advance(0)
     assert failures[0].check(RefusedChange)
+
+
+def test_many_calls_that_wait_are_followed_by_one_reading(
+    registry: Registry, clock: SteppedReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first enrolment of many agents at once: a reading for each activation would make it quadratic."""
+    digests = [bytes([number]) * 32 for number in range(50)]
+    for number, digest in enumerate(digests):
+        registry.add_agent(f"agent-{number}", digest)
+    threads = BusyThread()
+    watch = RegistryWatch(clock, registry.path, threads)
+    watch.startService()
+    readings: list[Snapshot] = []
+    watch.observe(readings.append)
+    read = Registry.snapshot
+    count: list[None] = []
+
+    def counted(of: Registry) -> Snapshot:
+        count.append(None)
+        return read(of)
+
+    monkeypatch.setattr(Registry, "snapshot", counted)
+    states: list[str] = []
+    failures: list[Failure] = []
+    for digest in digests:
+        answer = watch.run(watch.registry.activate, digest)
+        answer.addCallback(lambda key: states.append(watch.snapshot.keys[key.digest].state))
+        watch.run(watch.registry.set_token, "nobody", digest).addErrback(failures.append)
+    threads.go_on()
+    clock.advance(0)
+    assert states == ["active"] * 50
+    assert [failure.check(RefusedChange) for failure in failures] == [RefusedChange] * 50
+    assert len(count) == len(readings) == 1
+
+
+def test_calls_that_wait_are_done_before_the_registry_is_closed(registry: Registry, clock: SteppedReactor) -> None:
+    registry.add_agent("acme", OLD)
+    threads = BusyThread()
+    watch = RegistryWatch(clock, registry.path, threads)
+    watch.startService()
+    answers: list[object] = []
+    watch.run(watch.registry.revoke_agent, "acme").addCallback(answers.append)
+    watch.stopService().addCallback(answers.append)
+    threads.go_on()
+    clock.advance(0)
+    assert answers == [True, None]
+    assert registry.agent("acme").revoked
 
 
 def test_a_failing_observer_stops_nobody(
