@@ -1,5 +1,7 @@
 """torsocks, for programs that know no proxy. Its names are for Tor only: it asks by a command of Tor's."""
 
+import sys
+
 import pytest
 
 from tests.tools.pages import TEXT
@@ -17,3 +19,9 @@ def test_a_name_is_not_found_and_does_not_leak(sealed: Site, web_port: int) -> N
     command = ("torsocks", "--address", "127.0.0.1", "--port", sealed.port, "curl", "-sS")
     # CURLE_COULDNT_RESOLVE_HOST
     sealed.run(*command, f"http://{WEB}:{web_port}/", code=6)
+
+
+def test_datagrams_are_refused_and_do_not_leak(sealed: Site) -> None:
+    source = f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'?', ('{HOST}', 53))"
+    command = ("torsocks", "--address", "127.0.0.1", "--port", sealed.port, sys.executable, "-c", source)
+    assert "Operation not permitted" in sealed.run(*command, code=1)

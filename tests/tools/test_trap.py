@@ -27,12 +27,6 @@ def test_nmap_with_proxies_is_caught(site: Site, web_port: int) -> None:
     assert ("tcp", HOST, web_port) in told(site, *scan, HOST)
 
 
-@pytest.mark.uses("nmap")
-def test_a_raw_scan_is_caught(site: Site) -> None:
-    """proxychains can't help: it wraps connect(), and a SYN scan does not call it."""
-    assert ("tcp", HOST, 80) in told(site, "nmap", "-sS", "-Pn", "-n", "--max-retries", "0", "-p", 80, HOST)
-
-
 @pytest.mark.uses("curl")
 @pytest.mark.parametrize(("url", "host"), [(f"http://{HOST}:81/", HOST), (f"http://[{HOST6}]:81/", HOST6)])
 def test_a_direct_connection_is_caught_and_leads_nowhere(site: Site, url: str, host: str) -> None:

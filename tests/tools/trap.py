@@ -20,8 +20,10 @@ PACKET_OUTGOING = 4
 SO_RCVBUFFORCE = 33
 ARP = 0x0806
 TRANSPORTS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
-# neighbours are looked for, and multicast groups joined, by the kernel itself (RFC 4861, RFC 3810)
+# neighbours are looked for (RFC 4861), and the joining of multicast groups is told (RFC 3810, RFC 3376), by the kernel
+# itself and in its own time; what a tool then sends to a group is a leak as any other
 KERNELS_OWN_ICMP6 = {133, 134, 135, 136, 143}
+IGMP = 2
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Trap:
     def _is_the_kernels_own(self, ethertype: int, head: bytes) -> bool:
         if ethertype == ARP:
             return head[24:28] == self._neighbour
+        if head[0] >> 4 == 4:
+            return head[9] == IGMP
         if head[0] >> 4 != 6:
             return False
         # multicast reports have a hop-by-hop header of 8 bytes first
