@@ -138,6 +138,13 @@ class Accounts:
             hold_seconds=self._hold_seconds if hold is None else hold,
         )
 
+    def is_paused(self, agent: str) -> bool:
+        """Whether the admin of ``agent`` has paused it, as it was told last."""
+        record = self._snapshot().agents.get(agent)
+        if record is None or not record.paused:
+            return False
+        return record.paused_until is None or self._wall() < record.paused_until
+
     def _only_agent(self, snapshot: Snapshot) -> str | WhyNot:
         """Whom the shared port leads to without a login.
 

@@ -15,11 +15,12 @@ from twisted.python.failure import Failure
 from socksfusion import limits
 from socksfusion.log import make_logger, printable
 from socksfusion.proxy.connected import ConnectedAgents
+from socksfusion.proxy.host_admin import HostAdmin
 from socksfusion.proxy.visit import REFUSAL_TEXTS, Reason, Visit
 from socksfusion.refusals import Refusals
 from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.liveness import Liveness
-from socksfusion.wire.messages import PROTOCOL, Running
+from socksfusion.wire.messages import PROTOCOL, Message, Running
 
 _log = make_logger()
 
@@ -53,7 +54,7 @@ class AgentGate(Service):
     A key that the registry knows as *pending* becomes the active one when it first comes; the older copy is refused as
     *replaced*. Of two programs with one key the older keeps its place if it answers a ping in time; the same program
     that comes back by another way replaces its own ghost at once. ``wall`` gives Unix seconds for what is written
-    down.
+    down, and for agents that are registered until then.
     """
 
     name = "gate"
@@ -64,6 +65,7 @@ class AgentGate(Service):
         connected: ConnectedAgents,
         liveness: Liveness,
         refusals: Refusals,
+        admin: HostAdmin,
         heartbeat_seconds: float = limits.HEARTBEAT_SECONDS,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -73,6 +75,7 @@ class AgentGate(Service):
         self._connected = connected
         self._liveness = liveness
         self._refusals = refusals
+        self._admin = admin
         self._wall = wall
         self._settled: dict[Visit, Callable[[], None]] = {}
         self._visits: set[Visit] = set()
@@ -129,8 +132,13 @@ class AgentGate(Service):
         else:
             self._admit(visit)
 
-    def registry_changed(self) -> None:
-        """Refuse everyone who serves and may no longer."""
+    def heard(self, visit: Visit, message: Message) -> None:
+        """A visitor has sent something after its hello: counts once it serves."""
+        if self._connected.get(visit.agent) is visit:
+            self._admin.heard(visit, message)
+
+    def look(self) -> None:
+        """Refuse everyone who serves and may no longer: after each change of the registry, and now and then."""
         for visit in self._connected.all():
             reason = self._standing(visit)
             if reason is not None:
@@ -166,7 +174,8 @@ class AgentGate(Service):
         """Why the registry does not let this key in, or None."""
         snapshot = self.snapshot
         key = snapshot.keys.get(visit.digest)
-        if key is None or key.agent not in snapshot.agents or snapshot.agents[key.agent].revoked:
+        agent = snapshot.agents.get(key.agent) if key is not None else None
+        if key is None or agent is None or agent.shut_out(self._wall()):
             return "unknown"
         return "replaced" if key.state == "retired" else None
 
@@ -220,6 +229,7 @@ class AgentGate(Service):
             program=printable(visit.hello.program),
         )
         self._book.seen(visit.agent, visit.peer, printable(visit.hello.program), self._wall())
+        self._admin.arrived(visit)
         self._connected.add(visit)
 
     def _refuse(self, visit: Visit, reason: Reason) -> None:

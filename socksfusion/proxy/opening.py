@@ -1,17 +1,30 @@
-"""One Client's CONNECT on its way: a stream, the connect request on it, and the Agent's reply."""
+"""One Client's request on its way: a stream, the request's record on it, and the Agent's reply."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from socksfusion.log import printable
+from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import ConnectReply, ConnectRequest, HeadReader, RecordError, encode
+from socksfusion.wire.messages import (
+    AssociateReply,
+    AssociateRequest,
+    ConnectReply,
+    ConnectRequest,
+    HeadReader,
+    RecordError,
+    encode,
+)
 from socksfusion.wire.socks5 import Reply
+
+Request: TypeAlias = ConnectRequest | AssociateRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +32,7 @@ class Opened:
     """How an opening ended: ``stream`` is there exactly where ``reply`` is ``Reply.SUCCEEDED``.
 
     The bound address is the Agent's own on its connection to the Target (empty and 0 where there is none). ``detail``
-    tells people why not.
+    tells people why not. ``early`` bytes of the Target's came with the reply.
     """
 
     reply: Reply
@@ -27,10 +40,24 @@ class Opened:
     bound_port: int = 0
     stream: StreamTransport | None = None
     detail: str = ""
+    early: int = 0
+    record: ScanRecord | None = None
+    """Of datagrams: what their scan has found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Associated:
+    """How a request for datagrams ended: ``stream`` carries them (``wire.datagrams``) where ``reply`` is 0."""
+
+    reply: Reply
+    stream: StreamTransport | None = None
+    detail: str = ""
+    record: ScanRecord | None = None
+    """What its scan has found: datagrams that came to nothing belong there."""
 
 
 class Opening(Protocol):
-    """Asks an Agent for one connection; ``result`` fires once, with an :class:`Opened`.
+    """Asks an Agent for one connection, or for datagrams; ``result`` fires once, with an :class:`Opened`.
 
     Between :meth:`expect_answer` and the reply there may be ``outer_seconds``. Cancelling ``result`` resets the stream,
     which cancels the Agent's dial; before there is one it calls ``withdrawn``, which whoever keeps it waiting has set.
@@ -38,12 +65,12 @@ class Opening(Protocol):
 
     transport: StreamTransport
 
-    def __init__(self, clock: IReactorTime, request: ConnectRequest, outer_seconds: float) -> None:
-        self.request = request
+    def __init__(self, clock: IReactorTime, outer_seconds: float) -> None:
         self.result: Deferred[Opened] = Deferred(self._cancelled)
-        self.withdrawn: Callable[[], None] | None = None
+        self.withdrawn: Callable[[], object] | None = None
         self._clock = clock
         self._outer_seconds = outer_seconds
+        self._request: Request | None = None
         self._reader = HeadReader()
         self._limit: IDelayedCall | None = None
         self._done = False
@@ -70,14 +97,12 @@ class Opening(Protocol):
         """There is no Agent to be asked, for now."""
         self._stop_limit()
 
-    def begin(self, transport: StreamTransport) -> None:
-        """The stream is there."""
+    def begin(self, transport: StreamTransport, request: Request) -> None:
+        """The stream is there: ask."""
+        self._request = request
         transport.protocol = self
         self.makeConnection(transport)  # type: ignore[no-untyped-call]
-
-    def connectionMade(self) -> None:
-        """Ask."""
-        self.transport.write(encode(self.request))
+        transport.write(encode(request))
 
     def dataReceived(self, data: bytes) -> None:
         """The reply, maybe with the Target's first bytes behind it."""
@@ -91,20 +116,24 @@ class Opening(Protocol):
         if head is None:
             return
         message, rest = head
-        if not isinstance(message, ConnectReply):
-            self._broken(f"{type(message).__name__} where the connect reply belongs")
+        expected: type[ConnectReply | AssociateReply]
+        expected = ConnectReply if isinstance(self._request, ConnectRequest) else AssociateReply
+        if not isinstance(message, expected):
+            self._broken(f"{type(message).__name__} where the reply to the request belongs")
             return
         if message.reply != Reply.SUCCEEDED:
             self.transport.loseConnection()
             self.finish(Opened(_reply(message.reply), detail=printable(message.detail)))
             return
-        self.finish(Opened(Reply.SUCCEEDED, message.host, message.port, self.transport))
+        host, port = (message.host, message.port) if isinstance(message, ConnectReply) else ("", 0)
+        self.finish(Opened(Reply.SUCCEEDED, host, port, self.transport, early=len(rest)))
         if rest:
             self.transport.put_back(rest)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream ended before the reply: the dial may or may not have been made."""
-        self.finish(Opened(Reply.GENERAL_FAILURE, detail="the agent was lost during the dial"))
+        why = "the Proxy ended it" if reason.check(ConnectionAborted) else "the agent was lost"
+        self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"{why} during the dial"))
 
     def _broken(self, why: str) -> None:
         self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent's reply is broken: {printable(why)}"))

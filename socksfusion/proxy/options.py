@@ -1,5 +1,6 @@
 """Options of ``twistd socksfusion-proxy``."""
 
+import ipaddress
 import os
 from collections.abc import Sequence
 from typing import ClassVar
@@ -8,6 +9,19 @@ from twisted.python import usage
 
 from socksfusion import endpoints, limits
 from socksfusion.options import STATE_VARIABLE, Parameter, ProgramOptions, count, path, seconds, size, text
+
+
+def _authentication(value: str) -> str:
+    if value not in ("optional", "required"):
+        raise ValueError(f"{value!r} is neither optional nor required")
+    return value
+
+
+def _interface(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no address such as 127.0.0.1") from None
 
 
 class Options(ProgramOptions):
@@ -26,7 +40,14 @@ class Options(ProgramOptions):
 
     optParameters: ClassVar[Sequence[Parameter]] = [
         text("agents", "tcp:443", "endpoint that agents connect to; TLS is always laid over it", endpoints.checked),
-        text("clients", "tcp:1080:interface=127.0.0.1", "endpoint of the SOCKS5 clients; this host only", str),
+        text("clients", "tcp:1080:interface=127.0.0.1", "endpoint that all clients share", str),
+        text(
+            "authentication",
+            "optional",
+            "'required': clients open nothing without a login, on every port; ports that other hosts reach need it",
+            _authentication,
+        ),
+        text("ports-interface", "127.0.0.1", "address on which agents' and scans' own ports listen", _interface),
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("state", f"folder that 'socksfusion init' made, by default the variable {STATE_VARIABLE}"),
         path("authorized-keys", "public keys that may use the manhole, by default authorized_keys in the state folder"),
@@ -65,22 +86,29 @@ class Options(ProgramOptions):
             self["state"] = os.path.abspath(variable)
         if self["authorized-keys"] is None:
             self["authorized-keys"] = os.path.join(self["state"], "authorized_keys")
-        refuse_open_clients(self["clients"])
+        refuse_open_ports(self["clients"], self["ports-interface"], self["authentication"])
         if self["manhole"] is not None:
             self["manhole"] = manhole_endpoint(self["manhole"])
 
 
-def refuse_open_clients(endpoint: str) -> None:
-    """Raise ``usage.UsageError`` for a clients' endpoint that others than this host reach: there is no login yet."""
+def refuse_open_ports(clients: str, ports_interface: str, authentication: str) -> None:
+    """Raise ``usage.UsageError`` where others than this host could open connections without a login."""
     try:
-        local = endpoints.reaches_this_host_only(endpoints.checked(endpoint))
+        endpoints.checked(clients)
+        if authentication == "required":
+            return
+        clients_local = endpoints.reaches_this_host_only(clients)
     except endpoints.EndpointError as error:
         raise usage.UsageError(f"--clients: {error}") from None
-    if not local:
-        raise usage.UsageError(
-            f"--clients: {endpoint!r} can be reached from other hosts, and clients can't log in yet; "
-            "use interface=127.0.0.1, or a tunnel such as ssh -L to this host"
-        )
+    for option, value, local in (
+        ("clients", clients, clients_local),
+        ("ports-interface", ports_interface, ipaddress.ip_address(ports_interface).is_loopback),
+    ):
+        if not local:
+            raise usage.UsageError(
+                f"--{option}: {value!r} can be reached from other hosts, who need no login; "
+                "add --authentication required, or use 127.0.0.1 and a tunnel such as ssh -L to this host"
+            )
 
 
 def manhole_endpoint(endpoint: str) -> str:

@@ -4,161 +4,214 @@ While an Agent with a running scan is away, what its Clients ask for is held for
 not look like a closed port.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Protocol, TypeAlias
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 
 from socksfusion import limits
+from socksfusion.proxy.access import Access, Grant, WhyNot
+from socksfusion.proxy.accounts import Accounts
 from socksfusion.proxy.connected import ConnectedAgents
-from socksfusion.proxy.opening import Opened, Opening
-from socksfusion.proxy.scans import Scans
+from socksfusion.proxy.held import HeldOpens
+from socksfusion.proxy.live import LiveStreams
+from socksfusion.proxy.opening import Associated, Opened, Opening, Request
+from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.proxy.visit import Visit
 from socksfusion.refusals import Refusals
-from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import ConnectRequest
+from socksfusion.wire.messages import NARROW, UDP, AssociateRequest, ConnectRequest
 from socksfusion.wire.socks5 import Reply
+
+Target: TypeAlias = tuple[str, int] | None
+"""Host and port; None: datagrams are to be relayed."""
+
+
+class RunningScans(Protocol):
+    """What the router asks of ``proxy.scans.Scans``."""
+
+    def find(self, grant: Grant) -> ScanRecord | None:
+        """The record of the running scan that an open belongs to; None where it would begin one."""
+
+    def begin(self, grant: Grant) -> ScanRecord:
+        """A Client opens a connection: the record of its scan, which begins unless it runs."""
+
+
+@dataclass(slots=True, eq=False)
+class _Ask:
+    """One open until its end."""
+
+    target: Target
+    access: Access
+    grant: Grant
+    opening: Opening
+    record: ScanRecord | None = None
+    waited: bool = False
+    """Whether time has passed since its rights were judged."""
+
+    @property
+    def user(self) -> str:
+        """Among whom turns are taken: an account, a scan, or the Clients of one address."""
+        return self.grant.client or self.grant.scan or self.access.peer.rsplit(":", 1)[0]
 
 
 class Router:
     """Opens Clients' connections through the Agents that serve.
 
-    ``snapshot`` gives the registry as last seen. Opens that have to wait for their Agent wait ``hold_seconds``, at most
+    Rights are judged at every open, and again where it had to wait. Opens wait for their Agent at most
     ``limits.HELD_OPENS`` an Agent.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        snapshot: Callable[[], Snapshot],
+        accounts: Accounts,
         connected: ConnectedAgents,
-        scans: Scans,
+        scans: RunningScans,
+        live: LiveStreams,
         refusals: Refusals,
-        *,
-        connect_seconds: float = limits.CONNECT_SECONDS,
-        hold_seconds: float = limits.HOLD_SECONDS,
     ) -> None:
         self._clock = clock
-        self._snapshot = snapshot
+        self._accounts = accounts
         self._connected = connected
         self._scans = scans
+        self._live = live
         self._refusals = refusals
-        self._connect_seconds = connect_seconds
-        # longer than the Agent's own limits: a dial that waits for its turn has not been tried and is no time-out
-        self._outer_seconds = limits.DIAL_WAIT_SECONDS + connect_seconds + limits.ANSWER_MARGIN_SECONDS
-        self._hold_seconds = hold_seconds
-        self._held: dict[str, dict[Opening, tuple[IDelayedCall, str]]] = {}
+        self._held: dict[str, HeldOpens[_Ask]] = {}
         connected.arrived.append(self._agent_arrived)
 
-    def open(self, host: str, port: int, agent: str | None, client: str) -> Deferred[Opened]:
-        """Open ``host:port`` through ``agent``, or, where None, through the one that is registered.
+    def open(self, host: str, port: int, access: Access) -> Deferred[Opened]:
+        """Open ``host:port`` for ``access``. The result never fails; cancelling it cancels the dial."""
+        return self._open((host, port), access)
 
-        ``client`` names who asks, for the log. The result never fails; cancelling it cancels the dial.
-        """
-        request = ConnectRequest(host=host, port=port, timeout=self._connect_seconds)
-        opening = Opening(self._clock, request, self._outer_seconds)
-        chosen = self._choose(agent)
-        if isinstance(chosen, _WhyNot):
-            self._not_tested(opening, client, chosen)
-        else:
-            self._start(opening, chosen, client)
-        return opening.result
+    def associate(self, access: Access) -> Deferred[Associated]:
+        """Ask for a stream that relays datagrams. The result never fails; cancelling it resets the stream."""
+        return self._open(None, access).addCallback(
+            lambda opened: Associated(opened.reply, opened.stream, opened.detail, opened.record)
+        )
 
-    def _choose(self, agent: str | None) -> "str | _WhyNot":
-        agents = self._snapshot().agents
-        if agent is not None:
-            record = agents.get(agent)
-            if record is None or record.revoked:
-                return _WhyNot("unregistered", f"agent {agent} is not registered")
-            return agent
-        registered = [name for name, record in agents.items() if not record.revoked]
-        if not registered:
-            return _WhyNot("unregistered", "no agent is registered; add one by: socksfusion agent add NAME")
-        if len(registered) > 1:
-            return _WhyNot(
-                "ambiguous",
-                f"{len(registered)} agents are registered and this port is nobody's own; "
-                "give each agent a port by: socksfusion agent port NAME PORT",
-            )
-        # whoever began a scan on the shared port may go on after its agent was revoked, and must not reach another
-        others = [scan.agent for scan in self._scans.all() if scan.agent != registered[0]]
-        if others:
-            return _WhyNot(
-                "revoked-scan",
-                f"the scan of agent {others[0]}, which is revoked, is not over; agent {registered[0]} is another",
-            )
-        return registered[0]
+    def _open(self, target: Target, access: Access) -> Deferred[Opened]:
+        judged = self._accounts.standing(access)
+        if isinstance(judged, WhyNot):
+            return succeed(self._refused(target, access, judged))
+        # longer than the Agent's own limits: a dial that waits for its turn has not been tried and is no time-out
+        outer_seconds = limits.DIAL_WAIT_SECONDS + judged.connect_seconds + limits.ANSWER_MARGIN_SECONDS
+        ask = _Ask(target, access, judged, Opening(self._clock, outer_seconds))
+        result = ask.opening.result.addCallback(partial(self._ended, ask))
+        self._start(ask)
+        return result
 
-    def _start(self, opening: Opening, agent: str, client: str) -> None:
+    # -- the way to a stream ---------------------------------------------------------------------------------------
+
+    def _start(self, ask: _Ask) -> None:
+        agent = ask.grant.agent
         visit = self._connected.get(agent)
+        if self._accounts.is_paused(agent):
+            self._refuse(ask, WhyNot("paused", f"agent {agent} is paused by its admin", Reply.NOT_ALLOWED))
+            return
         if visit is None or visit.carrier is None:
-            self._wait(opening, agent, client)
+            self._wait(ask)
             return
-        self._scans.touch(agent)
-        opening.expect_answer()
-        opened = partial(self._stream_opened, opening, visit, client)
-        opening.withdrawn = partial(visit.carrier.withdraw, opened)
-        visit.carrier.open_stream(opened)
+        lacking = _lacking(visit, ask)
+        if lacking is not None:
+            self._refuse(ask, lacking)
+            return
+        ask.record = self._scans.begin(ask.grant)
+        ask.opening.expect_answer()
+        opened = partial(self._stream_opened, ask, visit)
+        ask.opening.withdrawn = partial(visit.carrier.withdraw, opened)
+        visit.carrier.open_stream(opened, ask.user)
+        # where it was opened at once this is never asked again
+        ask.waited = True
 
-    def _stream_opened(self, opening: Opening, visit: Visit, client: str, transport: StreamTransport | None) -> None:
+    def _stream_opened(self, ask: _Ask, visit: Visit, transport: StreamTransport | None) -> None:
+        opening = ask.opening
+        if transport is None:
+            if opening.done:
+                return
+            if self._connected.get(visit.agent) is visit:
+                # its carrier is about to end. Nothing was tried
+                self._wait(ask)
+            else:
+                self._start(ask)
+            return
+        judged = self._accounts.standing(ask.access) if ask.waited and not opening.done else ask.grant
+        if isinstance(judged, WhyNot):
+            self._refuse(ask, judged)
+        elif judged.agent != ask.grant.agent:
+            self._refuse(ask, WhyNot("ambiguous", f"this port is agent {ask.grant.agent}'s no more"))
         if opening.done:
-            if transport is not None:
-                transport.protocol = opening
-                transport.abortConnection()
-        elif transport is not None:
-            opening.begin(transport)
-        elif self._connected.get(visit.agent) is visit:
-            # its carrier is about to end. Nothing was tried
-            self._wait(opening, visit.agent, client)
-        else:
-            self._start(opening, visit.agent, client)
-
-    def _wait(self, opening: Opening, agent: str, client: str) -> None:
-        """Hold the opening until ``agent`` arrives, if a scan of it runs."""
-        opening.expect_nothing()
-        if self._scans.of(agent) is None or self._hold_seconds <= 0:
-            self._not_tested(opening, client, _WhyNot("away", f"agent {agent} is not connected"))
+            transport.protocol = opening
+            transport.abortConnection()
             return
-        held = self._held.setdefault(agent, {})
-        if len(held) >= limits.HELD_OPENS:
-            self._not_tested(opening, client, _WhyNot("crowded", f"{len(held)} opens wait for agent {agent} already"))
+        self._live.add(ask.access, ask.grant, transport)
+        opening.begin(transport, _request(ask))
+
+    def _wait(self, ask: _Ask) -> None:
+        """Hold the open until its agent arrives, if a scan of it runs."""
+        agent, seconds = ask.grant.agent, ask.grant.hold_seconds
+        ask.opening.expect_nothing()
+        ask.waited = True
+        ask.record = ask.record or self._scans.find(ask.grant)
+        if ask.record is None or seconds <= 0:
+            self._refuse(ask, WhyNot("away", f"agent {agent} is not connected"))
             return
-
-        def too_long() -> None:
-            held.pop(opening, None)
-            why = f"agent {agent} did not come back within {self._hold_seconds:g} s"
-            self._not_tested(opening, client, _WhyNot("away", why))
-
-        limit = self._clock.callLater(self._hold_seconds, too_long)
-        held[opening] = (limit, client)
-
-        def withdrawn() -> None:
-            if held.pop(opening, None) is not None:
-                limit.cancel()
-
-        opening.withdrawn = withdrawn
+        held = self._held.setdefault(agent, HeldOpens(self._clock))
+        late = WhyNot("away", f"agent {agent} did not come back within {seconds:g} s")
+        ask.opening.withdrawn = partial(held.remove, ask)
+        crowded_out = held.add(ask, ask.user, seconds, partial(self._refuse, ask, late))
+        if crowded_out is not None:
+            self._refuse(crowded_out, WhyNot("crowded", f"{len(held)} opens wait for agent {agent} already"))
 
     def _agent_arrived(self, visit: Visit) -> None:
-        held = self._held.pop(visit.agent, {})
-        for opening in list(held):
-            if opening in held:
-                limit, client = held.pop(opening)
-                limit.cancel()
-                self._start(opening, visit.agent, client)
+        held = self._held.pop(visit.agent, None)
+        for ask in held.take_all() if held is not None else ():
+            # one that was answered meanwhile may have taken others along
+            if not ask.opening.done:
+                self._start(ask)
 
-    def _not_tested(self, opening: Opening, client: str, why: "_WhyNot") -> None:
-        if opening.done:
-            return
-        target = f"{opening.request.host}:{opening.request.port}"
-        self._refusals.refuse(f"not-tested-{why.rule}", client, f"{target} was not tried: {why.text}")
-        opening.finish(Opened(Reply.GENERAL_FAILURE, detail=why.text))
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def _ended(self, ask: _Ask, opened: Opened) -> Opened:
+        if ask.target is None:
+            return replace(opened, record=ask.record)
+        host, port = ask.target
+        if ask.record is not None:
+            ask.record.result(ask.access, host, port, opened.reply, opened.detail)
+            if opened.stream is not None:
+                ask.record.stream_opened(host, port, opened.stream, opened.bound_host, opened.early)
+        return opened
+
+    def _refuse(self, ask: _Ask, why: WhyNot) -> None:
+        if not ask.opening.done:
+            ask.opening.finish(self._refused(ask.target, ask.access, why))
+
+    def _refused(self, target: Target, access: Access, why: WhyNot) -> Opened:
+        what = "an association" if target is None else f"{target[0]}:{target[1]}"
+        kind = "denied" if why.reply is Reply.NOT_ALLOWED else "not-tested"
+        self._refusals.refuse(f"{kind}-{why.rule}", access.peer, f"{what} was not tried: {why.text}")
+        return Opened(why.reply, detail=why.text)
 
 
-class _WhyNot(NamedTuple):
-    """Each cause is a rule of its own: one must not hide another in the log."""
+def _lacking(visit: Visit, ask: _Ask) -> WhyNot | None:
+    """What this Agent's program can't do for it: an older one would go wider than was allowed."""
+    features = visit.hello.features if visit.hello is not None else []
+    if ask.target is None and UDP not in features:
+        why = f"the program of agent {visit.agent} is too old for UDP"
+        return WhyNot("udp", why, Reply.COMMAND_NOT_SUPPORTED)
+    if ask.grant.allow and NARROW not in features:
+        return WhyNot(
+            "narrow", f"the program of agent {visit.agent} is too old to narrow what client or scan may reach"
+        )
+    return None
 
-    rule: str
-    text: str
+
+def _request(ask: _Ask) -> Request:
+    scan = ask.record.scan.id if ask.record is not None else ""
+    client, allow = ask.grant.client or "", ask.grant.allow
+    if ask.target is None:
+        return AssociateRequest(scan=scan, client=client, allow=allow)
+    host, port = ask.target
+    return ConnectRequest(host, port, ask.grant.connect_seconds, scan, client, allow)

@@ -18,7 +18,7 @@ Reason = Literal["replaced", "unknown", "duplicate", "version"]
 
 REFUSAL_TEXTS: dict[Reason, str] = {
     "replaced": "a newer copy of this agent was verified",
-    "unknown": "its key is not registered, or was revoked",
+    "unknown": "its key is not registered, or was revoked or has expired",
     "duplicate": "another program with the same key serves",
     "version": f"this Proxy speaks version {PROTOCOL} of the protocol",
 }
@@ -36,6 +36,9 @@ class Gate(Protocol):
 
     def judge(self, visit: "Visit") -> None:
         """The visitor has said hello: welcome or refuse it, now or soon."""
+
+    def heard(self, visit: "Visit", message: Message) -> None:
+        """The visitor, which has said hello, has sent another message."""
 
     def gone(self, visit: "Visit", why: str) -> None:
         """The visit is over."""
@@ -136,7 +139,11 @@ class Visit:
         self.control.say_hello(self._gate.program_id, FEATURES)
 
     def _received(self, message: Message) -> None:
-        if isinstance(message, Hello) and self.hello is None and not self.over:
+        if self.over:
+            return
+        if self.hello is not None:
+            self._gate.heard(self, message)
+        elif isinstance(message, Hello):
             self.hello = message
             self._gate.judge(self)
 

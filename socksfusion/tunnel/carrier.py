@@ -152,13 +152,13 @@ class Carrier(Protocol):
 
     # -- streams ---------------------------------------------------------------------------------------------------
 
-    def open_stream(self, taker: TakesStream) -> None:
+    def open_stream(self, taker: TakesStream, user: str = "") -> None:
         """Open a stream and give its transport, without a protocol yet, to ``taker``.
 
-        At once where the session allows it. Above ``limits.UNACKNOWLEDGED_STREAMS`` it waits its turn. ``taker`` is
+        At once where the session allows it. Above ``limits.UNACKNOWLEDGED_STREAMS`` users take turns. ``taker`` is
         given None, also from within this call, where the carrier takes no more streams.
         """
-        self._queue.open(taker)
+        self._queue.open(taker, user)
 
     def withdraw(self, taker: TakesStream) -> None:
         """Take it out of the queue; harmless where it is not in it."""

@@ -16,17 +16,19 @@ TakesStream: TypeAlias = Callable[[StreamTransport | None], None]
 
 
 class StreamQueue:
-    """Opens the streams of ``carrier``, first come, first served.
+    """Opens the streams of ``carrier``: users take turns, and each user's own are served as they came.
 
     What a taker raises is logged, resets its stream, and hinders no other.
     """
 
     def __init__(self, carrier: "Carrier") -> None:
         self._carrier = carrier
-        self._waiting: dict[TakesStream, None] = {}
+        self._users: dict[TakesStream, str] = {}
+        # the user whose turn is next stands first
+        self._waiting: dict[str, dict[TakesStream, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._users)
 
     @property
     def possible(self) -> bool:
@@ -35,35 +37,48 @@ class StreamQueue:
         gone_away = session.closed or session.going_away or session.peer_goes_away is not None
         return carrier.handshaken and not (carrier.closing or gone_away or session.used_up)
 
-    def open(self, taker: TakesStream) -> None:
-        """Give ``taker`` a stream at once, or in its turn; None where the carrier takes no more."""
+    def open(self, taker: TakesStream, user: str = "") -> None:
+        """Give ``taker`` a stream at once, or in the turn of ``user``; None where the carrier takes no more."""
         carrier = self._carrier
         if carrier.session.used_up:
             carrier.end("the numbers of its streams are used up")
         if not self.possible:
             self._give(taker, None)
-        elif carrier.session.can_open and not self._waiting:
+        elif carrier.session.can_open and not self._users:
             self._give(taker, self._new_stream())
         else:
-            self._waiting[taker] = None
+            self._users[taker] = user
+            self._waiting.setdefault(user, {})[taker] = None
 
     def withdraw(self, taker: TakesStream) -> None:
         """``taker`` waits no more; harmless for one that doesn't wait."""
-        self._waiting.pop(taker, None)
+        user = self._users.pop(taker, None)
+        if user is not None:
+            takers = self._waiting[user]
+            del takers[taker]
+            if not takers:
+                del self._waiting[user]
 
     def serve(self) -> None:
         """Give those who wait their streams, as far as the session opens some."""
         carrier = self._carrier
-        while self._waiting and not carrier.closing and carrier.session.can_open:
-            taker = next(iter(self._waiting))
-            del self._waiting[taker]
-            self._give(taker, self._new_stream())
+        while self._users and not carrier.closing and carrier.session.can_open:
+            self._give(self._next(), self._new_stream())
 
     def give_up(self) -> None:
         """There will be no more streams for those who wait now."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._users, self._waiting = self._users, {}, {}
         for taker in waiting:
             self._give(taker, None)
+
+    def _next(self) -> TakesStream:
+        user = next(iter(self._waiting))
+        takers = self._waiting.pop(user)
+        taker = next(iter(takers))
+        del self._users[taker], takers[taker]
+        if takers:
+            self._waiting[user] = takers
+        return taker
 
     def _new_stream(self) -> StreamTransport:
         carrier = self._carrier

@@ -11,8 +11,9 @@ from twisted.internet.task import Clock
 from socksfusion.proxy.agents import AgentsFactory
 from socksfusion.proxy.connected import ConnectedAgents
 from socksfusion.proxy.gate import AgentGate
+from socksfusion.proxy.host_admin import HostAdmin
 from socksfusion.refusals import Refusals
-from socksfusion.registry.schema import Agent, AgentKey, KeyState, Scan, Snapshot
+from socksfusion.registry.schema import Agent, AgentKey, KeyState, Scan, ScanNotes, Snapshot, Untested
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.liveness import Liveness
@@ -115,6 +116,14 @@ class FakeBook:
     def trouble(self, agent: str, why: str) -> None:
         self.notes.append(("trouble", agent, why))
 
+    # -- AdminBook --
+
+    def paused(self, agent: str, paused: bool, until: float | None = None) -> None:
+        self.notes.append(("paused", agent, paused, until))
+
+    def uninstalled(self, agent: str, uninstalled: bool) -> None:
+        self.notes.append(("uninstalled", agent, uninstalled))
+
     # -- ScanBook --
 
     def scan_started(self, scan: Scan) -> None:
@@ -123,8 +132,20 @@ class FakeBook:
     def scans_touched(self, scans: dict[str, float]) -> None:
         self.notes.append(("scans touched", scans))
 
-    def scan_ended(self, scan_id: str, ended: float) -> None:
-        self.notes.append(("scan ended", scan_id, ended))
+    def scan_ended(self, scan_id: str, ended: float, why: str) -> None:
+        self.notes.append(("scan ended", scan_id, ended, why))
+
+    def scan_noted(self, scan_id: str, notes: ScanNotes) -> None:
+        self.notes.append(("scan noted", scan_id, notes))
+
+    def scan_left_untested(self, targets: list[Untested]) -> None:
+        self.notes.append(("untested", targets))
+
+    def gap_began(self, scan_id: str, at: float) -> None:
+        self.notes.append(("gap began", scan_id, at))
+
+    def gap_ended(self, scan_id: str, at: float) -> None:
+        self.notes.append(("gap ended", scan_id, at))
 
 
 class Visitor:
@@ -197,12 +218,15 @@ class Gatehouse:
 
     def __init__(self, **factory: Any) -> None:
         self.clock = Clock()
+        self.wall = 1_000.0
         self.book = FakeBook()
         self.connected = ConnectedAgents()
         self.refusals = Refusals(self.clock.seconds)
         self.liveness = Liveness(self.clock, suspended=lambda: 0.0)
-        self.gate = AgentGate(self.book, self.connected, self.liveness, self.refusals, wall=lambda: 1_000.0)
-        self.book.changed = self.gate.registry_changed
+        self.stopped_scans: list[tuple[str, str]] = []
+        admin = HostAdmin(self.book, lambda agent, why: self.stopped_scans.append((agent, why)))
+        self.gate = AgentGate(self.book, self.connected, self.liveness, self.refusals, admin, wall=lambda: self.wall)
+        self.book.changed = self.gate.look
         self.factory = AgentsFactory(
             self.clock,
             proxy_side(),

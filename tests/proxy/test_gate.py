@@ -3,6 +3,7 @@
 from twisted.internet.error import ConnectionLost
 
 from socksfusion import limits
+from socksfusion.proxy.visit import REFUSAL_TEXTS
 from socksfusion.tunnel.stream import CarrierLost
 from socksfusion.wire.messages import PROTOCOL, Hello, Running, Welcome
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
@@ -103,7 +104,7 @@ class TestRefusals:
         house = house_of_acme()
         house.book.revoke("acme")
         assert house.come().refusal == "unknown"
-        assert ("trouble", "acme", "refused: its key is not registered, or was revoked") in house.book.notes
+        assert ("trouble", "acme", f"refused: {REFUSAL_TEXTS['unknown']}") in house.book.notes
 
     def test_restored_serves_again(self) -> None:
         house = house_of_acme()
@@ -169,7 +170,7 @@ class TestRevoke:
         assert visitor.lost_why is not None
         left, name, error, _ = house.book.notes[-1]
         assert (left, name) == ("left", "acme")
-        assert error == "refused: its key is not registered, or was revoked", "though it goes away in order then"
+        assert error == f"refused: {REFUSAL_TEXTS['unknown']}", "though it goes away in order then"
 
     def test_another_change_disturbs_nobody(self) -> None:
         house = house_of_acme()

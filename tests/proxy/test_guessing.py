@@ -1,10 +1,11 @@
-"""proxy.guessing: wrong logins are answered later and later, by address; counted and logged, and never kept for ever."""
+"""proxy.guessing: wrong logins are answered later and later, by address; counted, logged, not kept for ever."""
 
 from collections.abc import Iterator
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from socksfusion import limits
 from socksfusion.proxy.guessing import Guessing
@@ -79,9 +80,14 @@ def test_a_client_that_goes_away_leaves_no_timer(guesses: Guesses) -> None:
 @pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        events.append(event)
+
+    globalLogPublisher.addObserver(observe)
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observe)
 
 
 def test_the_log_names_rule_and_peer(guesses: Guesses, logged: list[LogEvent]) -> None:

@@ -3,15 +3,23 @@
 The Agent is the test's: it answers where the test lets it.
 """
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from twisted.internet.defer import Deferred
 
 from socksfusion import limits
+from socksfusion.proxy.access import Access
+from socksfusion.proxy.accounts import Accounts
+from socksfusion.proxy.live import LiveStreams
 from socksfusion.proxy.opening import Opened
 from socksfusion.proxy.routing import Router
 from socksfusion.proxy.scans import Scans
 from socksfusion.wire.messages import ConnectReply, ConnectRequest, HeadReader, Running, ScanStarted, encode
 from socksfusion.wire.socks5 import Reply
+from tests.proxy.accounts import client
+from tests.proxy.accounts import digest as token
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 from tests.tunnel.pair import HalfCloseable
 
@@ -23,17 +31,15 @@ class Office:
         self.house = Gatehouse()
         self.house.book.register("acme", digest())
         self.scans = Scans(self.house.clock, self.house.book, self.house.connected, wall=lambda: 5000.0)
+        accounts = Accounts(lambda: self.house.book.snapshot, scanned=lambda: (scan.agent for scan in self.scans.all()))
+        self.live = LiveStreams(self.house.clock, accounts)
         self.router = Router(
-            self.house.clock,
-            lambda: self.house.book.snapshot,
-            self.house.connected,
-            self.scans,
-            self.house.refusals,
+            self.house.clock, accounts, self.house.connected, self.scans, self.live, self.house.refusals
         )
         self.told: list[tuple[int, Opened]] = []
 
-    def open(self, port: int = 80, agent: str | None = None) -> "Deferred[Opened]":
-        opening = self.router.open("target.example", port, agent, "127.0.0.1:5000")
+    def open(self, port: int = 80, agent: str | None = None, **fields: Any) -> "Deferred[Opened]":
+        opening = self.router.open("target.example", port, Access("127.0.0.1:5000", agent, **fields))
         opening.addCallbacks(lambda opened: self.told.append((port, opened)), lambda failure: None)
         return opening
 
@@ -85,7 +91,7 @@ def test_bytes_behind_the_reply_reach_the_next_protocol(office: Office, visitor:
         assert opened.stream is not None
         opened.stream.protocol = after
 
-    office.router.open("target.example", 80, "acme", "127.0.0.1:5000").addCallback(take)
+    office.router.open("target.example", 80, Access("127.0.0.1:5000", "acme")).addCallback(take)
     office.house.pump()
     for at in range(0, 200, piece):
         head = encode(ConnectReply(reply=0, host="192.0.2.9", port=1, detail="")) + b"banner"
@@ -284,3 +290,73 @@ def test_revoke_answers_what_is_under_way(office: Office, visitor: Visitor) -> N
     assert office.outcomes() == [(80, Reply.GENERAL_FAILURE)]
     office.open(81, agent="acme")
     assert office.outcomes()[1:] == [(81, Reply.GENERAL_FAILURE)]
+
+
+class TestRights:
+    """A client's account on the way, with real streams."""
+
+    @pytest.fixture
+    def alice(self, office: Office, visitor: Visitor) -> dict[str, Any]:
+        self.enrol(office, "acme")
+        return {"agent": "acme", "client": "alice", "token": token("alice-token")}
+
+    def enrol(self, office: Office, *agents: str) -> None:
+        book = office.house.book
+        book.publish(replace(book.snapshot, clients={"alice": client("alice", *agents)}))
+
+    def test_a_live_stream_is_reset_when_they_are_gone(
+        self, office: Office, visitor: Visitor, alice: dict[str, Any]
+    ) -> None:
+        office.open(1, **alice)
+        office.open(2, "acme")
+        office.house.pump()
+        for stream in visitor.streams:
+            reply(stream)
+        office.house.pump()
+        for _, opened in office.told:
+            assert opened.stream is not None
+            opened.stream.protocol = HalfCloseable()
+        self.enrol(office)
+        office.live.look()
+        office.house.pump()
+        assert visitor.streams[0].lost is not None
+        assert visitor.streams[1].lost is None
+        assert len(office.live) == 1
+
+    def test_streams_that_end_are_forgotten(self, office: Office, visitor: Visitor, alice: dict[str, Any]) -> None:
+        openings = [office.open(port, **alice) for port in (1, 2)]
+        office.house.pump()
+        assert len(office.live) == 2
+        reply(visitor.streams[0], Reply.REFUSED)
+        visitor.streams[0].transport.loseConnection()
+        openings[1].cancel()
+        office.house.pump()
+        assert len(office.live) == 0
+
+    def test_a_stream_that_the_registry_takes_during_its_dial(
+        self, office: Office, visitor: Visitor, alice: dict[str, Any]
+    ) -> None:
+        office.open(1, **alice)
+        office.house.pump()
+        self.enrol(office)
+        office.live.look()
+        office.house.pump()
+        assert [(opened.reply, opened.detail) for _, opened in office.told] == [
+            (Reply.GENERAL_FAILURE, "the Proxy ended it during the dial")
+        ]
+        assert visitor.streams[0].lost is not None
+
+
+def test_j2_users_take_turns_where_streams_are_short(office: Office, visitor: Visitor) -> None:
+    """One has 300 opens more than the Agent acknowledges; another's two wait for two of them, not for all."""
+    visitor.end.stalled = visitor.proxy_end.stalled = True
+    for port in range(1, limits.UNACKNOWLEDGED_STREAMS + 301):
+        office.open(port, "acme")
+    others = [office.router.open("target.example", port, Access("192.0.2.1:9", "acme")) for port in (7001, 7002)]
+    visitor.end.stalled = visitor.proxy_end.stalled = False
+    office.house.pump()
+    asked = [request(stream).port for stream in visitor.streams]
+    assert len(asked) == limits.UNACKNOWLEDGED_STREAMS + 302
+    waited = asked[limits.UNACKNOWLEDGED_STREAMS :]
+    assert [waited.index(port) for port in (7001, 7002)] == [1, 3]
+    assert all(not other.called for other in others)

@@ -1,0 +1,62 @@
+"""What the admin of an Agent's host tells the Proxy: paused, resumed, no more scans, uninstalled."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from socksfusion.log import make_logger
+from socksfusion.proxy.visit import Visit
+from socksfusion.registry.schema import Snapshot, WhyEnded
+from socksfusion.wire.messages import Message, Paused, Resumed, StopScan, Uninstalled
+
+_log = make_logger()
+
+
+class AdminBook(Protocol):
+    """Where it is written down (``proxy.book.Book``); nothing here waits for it."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry as last seen."""
+
+    def paused(self, agent: str, paused: bool, until: float | None = None) -> None:
+        """Note that an agent was paused, ``until`` then (Unix seconds) if that ends by itself, or resumed."""
+
+    def uninstalled(self, agent: str, uninstalled: bool) -> None:
+        """Note that an agent was uninstalled, or came back all the same."""
+
+
+class HostAdmin:
+    """Heeds what the Agents that serve tell of their admins.
+
+    ``stop_scans(agent, why)`` ends every scan of an agent (``proxy.scans.Scans.stop_of``). That an agent is paused is
+    read from the registry (``Accounts.is_paused``), so that it counts while the agent is away.
+    """
+
+    def __init__(self, book: AdminBook, stop_scans: Callable[[str, WhyEnded], None]) -> None:
+        self._book = book
+        self._stop_scans = stop_scans
+
+    def arrived(self, visit: Visit) -> None:
+        """An Agent serves from now on: what its admin told before is over, unless it is told again."""
+        record = self._book.snapshot.agents.get(visit.agent)
+        if record is not None and record.paused:
+            self._book.paused(visit.agent, False)
+        if record is not None and record.uninstalled:
+            self._book.uninstalled(visit.agent, False)
+
+    def heard(self, visit: Visit, message: Message) -> None:
+        """An Agent that serves has sent ``message``; one that is nothing of its admin's is ignored."""
+        match message:
+            case Paused(until=until):
+                _log.info("agent {agent} is paused by its admin", agent=visit.agent)
+                self._book.paused(visit.agent, True, until or None)
+            case Resumed():
+                _log.info("agent {agent} is resumed by its admin", agent=visit.agent)
+                self._book.paused(visit.agent, False)
+            case StopScan():
+                _log.info("the admin of agent {agent} stops its scans", agent=visit.agent)
+                self._stop_scans(visit.agent, "admin")
+            case Uninstalled():
+                # its scan goes on, so that the shared port leads to no other agent before an operator has a say
+                _log.warn("agent {agent} was uninstalled by its admin", agent=visit.agent)
+                self._book.uninstalled(visit.agent, True)
