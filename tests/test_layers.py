@@ -18,12 +18,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"identity"}),
     frozenset({"registry", "tunnel"}),
     frozenset({"manhole"}),
-    frozenset({"agent", "proxy"}),
+    frozenset({"agent", "client", "proxy"}),
     frozenset({"cli"}),
     frozenset({PLUGINS}),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-WIRE_MAY_IMPORT = {"msgspec", "socksfusion.limits", "socksfusion.wire", *sys.stdlib_module_names}
+WIRE_MAY_IMPORT = {"h11", "msgspec", "socksfusion.limits", "socksfusion.wire", *sys.stdlib_module_names}
 
 
 def sources() -> Iterator[Path]:

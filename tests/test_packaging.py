@@ -47,6 +47,7 @@ def test_every_package_is_listed() -> None:
 def test_the_plugin_folder_is_no_package() -> None:
     assert sorted(file.name for file in (ROOT / "twisted" / "plugins").glob("*.py")) == [
         "socksfusion_agent.py",
+        "socksfusion_client.py",
         "socksfusion_proxy.py",
         "socksfusion_reactor.py",
     ]
