@@ -1,25 +1,36 @@
 """What the Proxy writes down: of agents and scans, in batches, in the registry's own thread."""
 
-from typing import Any
+from collections import deque
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.log import make_logger
-from socksfusion.registry.schema import Scan, Seen, Snapshot
+from socksfusion.registry.database import RefusedChange
+from socksfusion.registry.schema import Scan, ScanNotes, Seen, Snapshot, Untested, WhyEnded
 from socksfusion.registry.watch import RegistryWatch
 from socksfusion.repeating import Repeating
 
 _log = make_logger()
 
 
+class _Change(NamedTuple):
+    """A call of the registry's whose place among the others matters."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+
 class Book(Repeating):
     """Collects what changes often and writes it every ``limits.REGISTRY_WRITE_SECONDS``: one statement a kind.
 
-    What decides who may come in (:meth:`activate`) is written at once. Where the registry fails the log says so, once,
-    and connections go on; what was collected of agents is written when it works again.
+    What decides who may come in (:meth:`activate`) is written at once, and so are an admin's word and the begin and end
+    of a scan. Where the registry fails the log says so, once, and connections go on; what was collected is written when
+    it works again.
     """
 
     name = "book"
@@ -29,6 +40,11 @@ class Book(Repeating):
         self._watch = watch
         self._seen: dict[str, dict[str, Any]] = {}
         self._touched: dict[str, float] = {}
+        self._notes: dict[str, ScanNotes] = {}
+        self._untested: list[Untested] = []
+        # written one after the other, in this order: a gap belongs to a scan that is there, and so on
+        self._changes: deque[_Change] = deque()
+        self._changing: Deferred[Any] | None = None
         self._failing = False
 
     @property
@@ -36,10 +52,10 @@ class Book(Repeating):
         """The registry as last seen."""
         return self._watch.snapshot
 
-    def stopService(self) -> None:
-        """Write what is left."""
+    def stopService(self) -> Deferred[Any]:
+        """Write what is left; fires when that is done, or has failed."""
         super().stopService()
-        self.write()
+        return self.write()
 
     # -- agents ----------------------------------------------------------------------------------------------------
 
@@ -65,35 +81,71 @@ class Book(Repeating):
         """Something of this agent was refused."""
         self._note(agent, error=why)
 
+    def paused(self, agent: str, paused: bool, until: float | None = None) -> None:
+        """The agent's admin paused it, ``until`` then (Unix seconds) if that ends by itself, or resumed it."""
+        self._change("set_paused", agent, paused, until)
+
+    def uninstalled(self, agent: str, uninstalled: bool) -> None:
+        """The agent's admin uninstalled it; or it came back all the same."""
+        self._change("set_uninstalled", agent, uninstalled)
+
     def _note(self, agent: str, **values: Any) -> None:
         self._seen.setdefault(agent, {}).update(values)
 
-    # -- scans -----------------------------------------------------------------------------------------------------
+    # -- scans (times in Unix seconds) -----------------------------------------------------------------------------
 
     def scan_started(self, scan: Scan) -> None:
         """A scan has begun."""
-        self._run(self._watch.registry.start_scan, scan).addErrback(_lost)
+        self._change("scans.start", scan)
 
-    def scans_touched(self, scans: dict[str, float]) -> None:
-        """Scan ids to when a stream was last open (Unix seconds)."""
-        self._touched.update(scans)
-
-    def scan_ended(self, scan_id: str, ended: float) -> None:
+    def scan_ended(self, scan_id: str, ended: float, why: WhyEnded) -> None:
         """A scan is over."""
         self._touched.pop(scan_id, None)
-        self._run(self._watch.registry.end_scan, scan_id, ended).addErrback(_lost)
+        self._change("scans.end", scan_id, ended, why)
+
+    def scans_touched(self, scans: dict[str, float]) -> None:
+        """Scan ids to when a stream was last open."""
+        self._touched.update(scans)
+
+    def scan_noted(self, scan_id: str, notes: ScanNotes) -> None:
+        """What a scan has done since it was last noted."""
+        self._notes[scan_id] = _sum(self._notes.get(scan_id, ScanNotes()), notes)
+
+    def scan_left_untested(self, targets: list[Untested]) -> None:
+        """What scans could not try, or not to its end."""
+        self._untested += targets[: max(0, limits.UNTESTED_PER_SCAN - len(self._untested))]
+
+    def gap_began(self, scan_id: str, at: float) -> None:
+        """The agent of a running scan has no carrier from ``at`` on; changes nothing where that is known."""
+        self._gap("scans.begin_gaps", scan_id, at)
+
+    def gap_ended(self, scan_id: str, at: float) -> None:
+        """It has one again, or the scan is over."""
+        self._gap("scans.end_gaps", scan_id, at)
+
+    def scan_port_trouble(self, scan_id: str, why: str | None) -> None:
+        """Why a scan's port can't be opened; None: it is open."""
+        self._change("scans.set_port_trouble", scan_id, why)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def write(self) -> None:
-        """Write what has been collected."""
+    def write(self) -> Deferred[Any]:
+        """Write what has been collected; fires when that is done, or has failed."""
         seen, self._seen = self._seen, {}
         touched, self._touched = self._touched, {}
+        notes, self._notes = self._notes, {}
+        untested, self._untested = self._untested, []
+        written = [self._write_changes()]
         if seen:
             batch = [Seen(agent, **values) for agent, values in seen.items()]
-            self._run(self._watch.registry.write_seen, batch).addErrback(lambda _: self._note_again(seen))
+            written.append(self._write("write_seen", batch).addErrback(lambda _: self._note_again(seen)))
         if touched:
-            self._run(self._watch.registry.touch_scans, touched).addErrback(lambda _: self._touch_again(touched))
+            written.append(self._write("scans.touch", touched).addErrback(lambda _: self._touch_again(touched)))
+        if notes:
+            written.append(self._write("scans.note", notes).addErrback(lambda _: self._count_again(notes)))
+        if untested:
+            written.append(self._write("scans.add_untested", untested).addErrback(lambda _: self._list_again(untested)))
+        return DeferredList(written)
 
     def _note_again(self, seen: dict[str, dict[str, Any]]) -> None:
         self._seen = {agent: seen.get(agent, {}) | self._seen.get(agent, {}) for agent in seen | self._seen}
@@ -101,8 +153,54 @@ class Book(Repeating):
     def _touch_again(self, touched: dict[str, float]) -> None:
         self._touched = touched | self._touched
 
-    def _run(self, method: Any, *arguments: Any) -> Deferred[Any]:
-        return self._watch.run(method, *arguments).addCallbacks(self._written, self._not_written)
+    def _count_again(self, notes: dict[str, ScanNotes]) -> None:
+        for scan_id, noted in notes.items():
+            self.scan_noted(scan_id, noted)
+
+    def _list_again(self, untested: list[Untested]) -> None:
+        later, self._untested = self._untested, untested
+        self.scan_left_untested(later)
+
+    def _gap(self, method: str, scan_id: str, at: float) -> None:
+        """One batch for all that follow each other and are of one kind."""
+        if self._changes and self._changes[-1].method == method and scan_id not in self._changes[-1].arguments[0]:
+            self._changes[-1].arguments[0][scan_id] = at
+        else:
+            self._changes.append(_Change(method, ({scan_id: at},)))
+
+    def _change(self, method: str, *arguments: Any) -> None:
+        self._changes.append(_Change(method, arguments))
+        self._write_changes()
+
+    def _write_changes(self) -> Deferred[Any]:
+        changing = self._changing
+        if changing is None:
+            changing = self._changing = Deferred.fromCoroutine(self._write_each_change())
+            changing.addBoth(self._changes_written)
+        waiting: Deferred[Any] = Deferred()
+        changing.addBoth(waiting.callback)
+        return waiting
+
+    def _changes_written(self, _result: object) -> None:
+        self._changing = None
+
+    async def _write_each_change(self) -> None:
+        while self._changes:
+            change = self._changes.popleft()
+            try:
+                await self._write(change.method, *change.arguments)
+            except RefusedChange as refused:
+                # a scan that the registry does not take, such as that of an agent that is gone from it
+                _log.error("a change was not written: {why}", why=refused)
+            except Exception:
+                self._changes.appendleft(change)
+                return
+
+    def _write(self, method: str, *arguments: Any) -> Deferred[Any]:
+        """Call the registry's ``method`` in its thread."""
+        return self._watch.run(attrgetter(method)(self._watch.registry), *arguments).addCallbacks(
+            self._written, self._not_written
+        )
 
     def _written(self, _result: object) -> None:
         if self._failing:
@@ -110,11 +208,18 @@ class Book(Repeating):
             _log.info("the registry can be written again")
 
     def _not_written(self, failure: Failure) -> Failure:
-        if not self._failing:
+        if not self._failing and not failure.check(RefusedChange):
             self._failing = True
             _log.error("the registry could not be written: {why}", why=failure.getErrorMessage())
         return failure
 
 
-def _lost(_failure: Failure) -> None:
-    """A scan's begin or end that could not be written: it runs and ends all the same, and the log has it."""
+def _sum(one: ScanNotes, other: ScanNotes) -> ScanNotes:
+    replies = one.results.keys() | other.results.keys()
+    return ScanNotes(
+        streams=one.streams + other.streams,
+        bytes_to_target=one.bytes_to_target + other.bytes_to_target,
+        bytes_to_client=one.bytes_to_client + other.bytes_to_client,
+        results={reply: one.results.get(reply, 0) + other.results.get(reply, 0) for reply in replies},
+        sources=one.sources | other.sources,
+    )

@@ -59,6 +59,11 @@ class ScanRecord:
             self._leave_untested(host, port, "not tested", detail)
         self._noted(self)
 
+    def not_tried(self, host: str, port: int, why: str) -> None:
+        """An open has ended without a reply, and nothing was tried: its Client did not wait for it."""
+        self._leave_untested(host, port, "not tested", why)
+        self._noted(self)
+
     def stream_opened(self, host: str, port: int, stream: StreamTransport, source: str, early: int = 0) -> None:
         """An open has a stream, whose bytes count from now on.
 
@@ -91,8 +96,8 @@ class ScanRecord:
     def _stream_lost(self, counted: _Counted, reason: Failure) -> None:
         self._open.discard(counted)
         self._count(counted)
-        if reason.check(CarrierLost):
-            self._leave_untested(counted.host, counted.port, "cut", reason.getErrorMessage())
+        if isinstance(reason.value, CarrierLost):
+            self._leave_untested(counted.host, counted.port, "cut", str(reason.value.args[0]))
         self._noted(self)
 
     def _leave_untested(self, host: str, port: int, what: Literal["cut", "not tested"], why: str) -> None:

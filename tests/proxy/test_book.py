@@ -1,5 +1,6 @@
 """The book: what is written, when, and that a registry that fails ends nothing."""
 
+import copy
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,8 @@ from twisted.logger import globalLogPublisher
 
 from socksfusion import limits
 from socksfusion.proxy.book import Book
-from socksfusion.registry.schema import Scan, Seen, Snapshot
+from socksfusion.registry.database import RefusedChange
+from socksfusion.registry.schema import Scan, ScanNotes, Seen, Snapshot, Untested
 
 SCAN = Scan("0123", "acme", 1.0, None, 1.0)
 
@@ -23,11 +25,19 @@ class FakeWatch:
         self.snapshot = Snapshot({}, {}, {})
         self.ran: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
-        names = ("activate", "write_seen", "touch_scans", "start_scan", "end_scan")
-        self.registry = SimpleNamespace(**{name: name for name in names})
+        scans = ("start", "end", "touch", "note", "add_untested", "begin_gaps", "end_gaps", "set_port_trouble")
+        self.registry = SimpleNamespace(
+            **{name: name for name in ("activate", "write_seen", "set_paused", "set_uninstalled")},
+            scans=SimpleNamespace(**{name: name for name in scans}),
+        )
+        self.slow: list[Deferred[Any]] | None = None
 
     def run(self, function: Any, *arguments: Any) -> Deferred[Any]:
-        self.ran.append((function, *arguments))
+        # as they are now: what a thread works with must not change meanwhile
+        self.ran.append((function, *copy.deepcopy(arguments)))
+        if self.slow is not None:
+            self.slow.append(Deferred())
+            return self.slow[-1]
         return fail(self.error) if self.error else succeed(None)
 
 
@@ -84,10 +94,10 @@ def test_scans_begin_and_end_at_once_and_are_touched_in_batches(written: Written
     book.scan_started(SCAN)
     book.scans_touched({"0123": 2.0, "4567": 2.0})
     book.scans_touched({"0123": 3.0})
-    book.scan_ended("4567", 4.0)
-    assert written.watch.ran == [("start_scan", SCAN), ("end_scan", "4567", 4.0)]
+    book.scan_ended("4567", 4.0, "idle")
+    assert written.watch.ran == [("start", SCAN), ("end", "4567", 4.0, "idle")]
     written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
-    assert written.watch.ran[2:] == [("touch_scans", {"0123": 3.0})]
+    assert written.watch.ran[2:] == [("touch", {"0123": 3.0})]
 
 
 def test_a_key_is_taken_up_at_once_and_its_failure_is_the_callers(written: Written) -> None:
@@ -116,7 +126,7 @@ def test_a_registry_that_fails_is_told_and_ends_nothing(written: Written) -> Non
     written.watch.error = None
     written.book.seen("acme", "192.0.2.1:1", "test/1", 6.0)
     written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
-    assert [name for name, *_ in written.watch.ran] == ["start_scan", "write_seen", "write_seen"]
+    assert [name for name, *_ in written.watch.ran] == ["start", "start", "write_seen", "start", "write_seen"]
 
 
 def test_an_end_in_order_leaves_the_last_error(written: Written) -> None:
@@ -146,15 +156,144 @@ def test_h2_what_could_not_be_written_is_written_later_under_what_is_newer(writt
             "write_seen",
             [Seen("acme", False, 9.0, "192.0.2.1:1", "test/1", "gone"), Seen("other", False, 5.0, error="gone")],
         ),
-        ("touch_scans", {"0123": 3.0, "4567": 2.0}),
+        ("touch", {"0123": 3.0, "4567": 2.0}),
     ]
     clock.advance(limits.REGISTRY_WRITE_SECONDS)
     assert len(watch.ran) == 2
     assert told[1:] == ["the registry can be written again"]
 
 
-def test_what_is_left_is_written_at_the_end(written: Written) -> None:
-    written.book.left("acme", "stopped", 5.0)
-    written.book.stopService()
-    assert [name for name, *_ in written.watch.ran] == ["write_seen"]
+def test_what_is_left_is_written_at_the_end_which_waits_for_it(written: Written) -> None:
+    book, watch = written.book, written.watch
+    watch.slow = []
+    book.left("acme", "stopped", 5.0)
+    book.gap_began("0123", 5.0)
+    book.scan_noted("0123", ScanNotes(streams=1))
+    book.scan_left_untested([untested(80)])
+    stopped: list[Any] = []
+    book.stopService().addCallback(stopped.append)
+    assert sorted(name for name, *_ in watch.ran) == ["add_untested", "begin_gaps", "note", "write_seen"]
     assert not written.clock.getDelayedCalls()
+    assert stopped == []
+    for done in watch.slow:
+        done.callback(None)
+    assert len(stopped) == 1
+
+
+def untested(port: int) -> Untested:
+    return Untested("0123", 1.0, "10.0.0.1", port, "cut", "cable out")
+
+
+class TestScans:
+    """What scans found is added up; begin, end and gaps keep their order."""
+
+    def test_a_batch_a_kind(self, written: Written) -> None:
+        for number in range(100):
+            written.book.scan_noted("0123", ScanNotes(1, 2, 3, {0: 1}, frozenset({"10.0.0.9"})))
+            written.book.scan_noted("4567", ScanNotes(results={5: 1, number % 2: 1}))
+            written.book.scan_left_untested([untested(number)])
+        assert written.watch.ran == []
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        assert written.watch.ran == [
+            (
+                "note",
+                {
+                    "0123": ScanNotes(100, 200, 300, {0: 100}, frozenset({"10.0.0.9"})),
+                    "4567": ScanNotes(results={5: 100, 0: 50, 1: 50}),
+                },
+            ),
+            ("add_untested", [untested(number) for number in range(100)]),
+        ]
+
+    def test_h2_nothing_is_lost_and_nothing_counted_twice_where_the_registry_fails(self, written: Written) -> None:
+        book, watch, clock = written.book, written.watch, written.clock
+        watch.error = OSError("disk full")
+        book.scan_started(SCAN)
+        book.gap_began("0123", 2.0)
+        book.scan_noted("0123", ScanNotes(streams=1, results={0: 1}))
+        book.scan_left_untested([untested(1)])
+        for _ in range(3):
+            clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        book.gap_ended("0123", 3.0)
+        book.scan_ended("0123", 4.0, "idle")
+        book.scan_noted("0123", ScanNotes(streams=2, results={0: 2}))
+        book.scan_left_untested([untested(2)])
+        watch.error = None
+        watch.ran.clear()
+        for _ in range(3):
+            clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        assert watch.ran == [
+            ("start", SCAN),
+            ("begin_gaps", {"0123": 2.0}),
+            ("end_gaps", {"0123": 3.0}),
+            ("end", "0123", 4.0, "idle"),
+            ("note", {"0123": ScanNotes(streams=3, results={0: 3})}),
+            ("add_untested", [untested(1), untested(2)]),
+        ]
+
+    def test_changes_are_written_one_after_the_other(self, written: Written) -> None:
+        """One that fails must not come after what followed it."""
+        watch = written.watch
+        watch.slow = []
+        written.book.scan_started(SCAN)
+        written.book.gap_began("0123", 2.0)
+        written.book.scan_ended("0123", 3.0, "idle")
+        assert [name for name, *_ in watch.ran] == ["start"]
+        for name in ("begin_gaps", "end"):
+            watch.slow[-1].callback(None)
+            assert watch.ran[-1][0] == name
+
+    def test_gaps_of_many_scans_are_one_batch_and_those_of_one_keep_their_order(self, written: Written) -> None:
+        book = written.book
+        for scan in ("a", "b", "c"):
+            book.gap_began(scan, 1.0)
+        for scan in ("b", "c"):
+            book.gap_ended(scan, 2.0)
+        book.gap_began("b", 3.0)
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        assert written.watch.ran == [
+            ("begin_gaps", {"a": 1.0, "b": 1.0, "c": 1.0}),
+            ("end_gaps", {"b": 2.0, "c": 2.0}),
+            ("begin_gaps", {"b": 3.0}),
+        ]
+
+    def test_what_is_being_written_does_not_change(self, written: Written) -> None:
+        watch = written.watch
+        watch.slow = []
+        written.book.gap_began("a", 1.0)
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        written.book.gap_began("b", 2.0)
+        watch.slow[0].callback(None)
+        assert watch.ran == [("begin_gaps", {"a": 1.0}), ("begin_gaps", {"b": 2.0})]
+
+    def test_what_the_registry_refuses_is_told_and_holds_nothing_up(self, written: Written, told: list[str]) -> None:
+        written.watch.error = RefusedChange("there is no agent acme")
+        written.book.scan_started(SCAN)
+        written.watch.error = None
+        written.book.scan_ended("4567", 4.0, "idle")
+        assert [name for name, *_ in written.watch.ran] == ["start", "end"]
+        assert told == ["a change was not written: there is no agent acme"]
+
+    def test_untested_targets_fill_no_memory_while_the_registry_fails(
+        self, written: Written, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "UNTESTED_PER_SCAN", 3)
+        written.watch.error = OSError("disk full")
+        for port in range(10):
+            written.book.scan_left_untested([untested(port)])
+            written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        assert written.watch.ran[-1] == ("add_untested", [untested(0), untested(1), untested(2)])
+
+    def test_why_a_port_is_closed(self, written: Written) -> None:
+        written.book.scan_port_trouble("0123", "in use")
+        assert written.watch.ran == [("set_port_trouble", "0123", "in use")]
+
+
+def test_an_admins_word_is_written_at_once_and_again_where_that_fails(written: Written) -> None:
+    written.watch.error = OSError("disk full")
+    written.book.paused("acme", True, 5.0)
+    written.book.uninstalled("acme", False)
+    written.watch.error = None
+    written.watch.ran.clear()
+    written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert written.watch.ran == [("set_paused", "acme", True, 5.0), ("set_uninstalled", "acme", False)]
