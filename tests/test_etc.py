@@ -13,7 +13,17 @@ from socksfusion.proxy.options import Options as ProxyOptions
 
 ETC = Path(__file__).parent.parent / "etc"
 EXAMPLES = {"proxy.toml": ProxyOptions, "agent.toml": AgentOptions}
-WITHOUT_DEFAULT = {"state", "copy", "manhole", "authorized-keys", "manhole-host-key", "proxy", "allow", "policy"}
+WITHOUT_DEFAULT = {
+    "state",
+    "copy",
+    "manhole",
+    "authorized-keys",
+    "manhole-host-key",
+    "proxy",
+    "allow",
+    "policy",
+    "source",
+}
 INSTEAD_OF_ANOTHER = {"policy"}
 """Options that the program does not take beside another one of the example."""
 

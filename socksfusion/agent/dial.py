@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from socksfusion import descriptors, limits
 from socksfusion.agent.errors import ConnectFailed
+from socksfusion.agent.source import NO_SOURCES, Sources
 from socksfusion.log import make_logger
 from socksfusion.tunnel.plain import prepare
 from socksfusion.wire.socks5 import Reply
@@ -81,7 +82,14 @@ class DialReactor(Interface):
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
         """IReactorTime's."""
 
-    def connectTCP(self, host: str, port: int, factory: ClientFactory, timeout: float = ...) -> IConnector:
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory,
+        timeout: float = ...,
+        bindAddress: tuple[str, int] | None = ...,
+    ) -> IConnector:
         """IReactorTCP's."""
 
 
@@ -112,11 +120,14 @@ def alternate(addresses: Sequence[str]) -> list[str]:
 
 
 class Dialler:
-    """Dials; ``prepare`` is given each connected transport before anybody else (socket options)."""
+    """Dials, from ``sources``; ``prepare`` is given each connected transport before anybody else (socket options)."""
 
-    def __init__(self, reactor: DialReactor, prepare: Callable[[Any], None] = prepare) -> None:
-        self._reactor = reactor
-        self._prepare = prepare
+    def __init__(
+        self, reactor: DialReactor, prepare: Callable[[Any], None] = prepare, sources: Sources = NO_SOURCES
+    ) -> None:
+        self.reactor = reactor
+        self.prepare = prepare
+        self.sources = sources
         self.headroom = descriptors.for_work()
 
     def dial(self, addresses: Sequence[str], port: int, seconds: float) -> "Deferred[ITCPTransport]":
@@ -128,7 +139,8 @@ class Dialler:
         refused = self.headroom.refusal()
         if refused is not None:
             return fail(NoDescriptors(refused))
-        dial = _Dial(self._reactor, self._prepare, alternate(addresses)[: limits.ADDRESSES_PER_NAME], port, seconds)
+        tried = alternate(addresses)[: limits.ADDRESSES_PER_NAME]
+        dial = _Dial(self, tried, port, seconds)
         dial.start()
         return dial.result
 
@@ -141,26 +153,19 @@ class _Dial:
         "_attempts",
         "_deadline",
         "_delay",
+        "_dialler",
         "_failure",
         "_port",
-        "_prepare",
         "_reactor",
         "result",
     )
 
-    def __init__(
-        self,
-        reactor: DialReactor,
-        prepare: Callable[[Any], None],
-        addresses: Sequence[str],
-        port: int,
-        seconds: float,
-    ) -> None:
-        self._reactor = reactor
-        self._prepare = prepare
+    def __init__(self, dialler: Dialler, addresses: Sequence[str], port: int, seconds: float) -> None:
+        self._dialler = dialler
+        self._reactor = dialler.reactor
         self._addresses = deque(addresses)
         self._port = port
-        self._deadline = reactor.seconds() + seconds
+        self._deadline = dialler.reactor.seconds() + seconds
         self._attempts: set[_Attempt] = set()
         self._delay: IDelayedCall | None = None
         self._failure = DialFailed(Reply.GENERAL_FAILURE, "no address to dial")
@@ -185,8 +190,10 @@ class _Dial:
         self._attempts.add(attempt)
         # each attempt may take what is left, so all of them end with the dial and no timer of its own is needed
         left = max(0.0, self._deadline - self._reactor.seconds())
+        source = self._dialler.sources.towards(address)
+        bound = None if source is None else (source, 0)
         try:
-            attempt.connector = self._reactor.connectTCP(address, self._port, attempt, timeout=left)
+            attempt.connector = self._reactor.connectTCP(address, self._port, attempt, timeout=left, bindAddress=bound)
         except (OSError, ValueError) as cause:
             # an IPv6 literal with an interface that is not there
             self.failed(attempt, failure_of(cause))
@@ -200,7 +207,7 @@ class _Dial:
         attempt.dial = None
         self._attempts.discard(attempt)
         self._stop()
-        self._prepare(transport)
+        self._dialler.prepare(transport)
         self.result.callback(transport)
 
     def failed(self, attempt: "_Attempt", failure: DialFailed) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from twisted.python import usage
 
 from socksfusion import endpoints, limits
+from socksfusion.agent.source import parse_source
 from socksfusion.identity.names import parse_proxy
 from socksfusion.networks import parse_network
 from socksfusion.options import Parameter, ProgramOptions, count, parameter, path, seconds, size, text
@@ -14,8 +15,8 @@ from socksfusion.options import Parameter, ProgramOptions, count, parameter, pat
 class Options(ProgramOptions):
     """The Agent's options, each by its name: ``options["pings-missed"]``. Paths are absolute.
 
-    ``proxy`` is ``(host, port)`` or ``None``; ``allow`` a list of ``ipaddress`` networks; ``manhole`` is ``None`` where
-    it is off, and names its interface otherwise.
+    ``proxy`` is ``(host, port)`` or ``None``; ``allow`` is a list of ``ipaddress`` networks and ``source`` of
+    addresses; ``manhole`` is ``None`` where it is off, and names its interface otherwise.
     """
 
     program = "socksfusion-agent"
@@ -26,7 +27,7 @@ class Options(ProgramOptions):
         "standard output, the log to standard error. Sizes may end in KiB or MiB."
     )
     paths = ("copy", "policy", "authorized-keys", "manhole-host-key")
-    repeatable = ("allow",)
+    repeatable = ("allow", "source")
 
     optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
         ["exit-if-unregistered", None, "end with exit code 6 where this agent is not registered, instead of retrying"],
@@ -70,6 +71,15 @@ class Options(ProgramOptions):
             self["allow"].append(parse_network(network))
         except ValueError as error:
             raise usage.UsageError(f"--allow {error}") from None
+
+    def opt_source(self, address: str) -> None:
+        """An address of this machine from which targets are dialled, so that they can tell where a scan comes from;
+        repeatable, for one IPv4 and one IPv6 address [default: the system's choice]
+        """
+        try:
+            self["source"].append(parse_source(address))
+        except ValueError as error:
+            raise usage.UsageError(f"--source {error}") from None
 
     def postOptions(self) -> None:
         """Check what depends on more than one option; see ``ProgramOptions`` for what happens on errors."""
