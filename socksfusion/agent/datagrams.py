@@ -16,6 +16,7 @@ from socksfusion import descriptors, limits
 from socksfusion.agent.datagram_target import DatagramTarget
 from socksfusion.agent.dial import NoDescriptors, failure_of
 from socksfusion.agent.errors import ConnectFailed
+from socksfusion.agent.source import NO_SOURCES, Sources
 from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
@@ -52,7 +53,8 @@ class NoRoomForTarget(ConnectFailed):
 class Associations:
     """Serves the streams on which the Proxy asks for datagrams.
 
-    ``reactor`` reads sockets (``IReactorFDSet``) and keeps time (``IReactorTime``); ``connect`` makes a socket.
+    ``reactor`` reads sockets (``IReactorFDSet``) and keeps time (``IReactorTime``); ``connect`` makes a socket, which
+    sends from one of ``sources``.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Associations:
         judge: Judges,
         resolver: Resolves,
         refusals: Refusals,
-        connect: Callable[[Any, str, int, DatagramReceiver], UDPSocket] = connected_socket,
+        sources: Sources = NO_SOURCES,
+        connect: Callable[[Any, str, int, DatagramReceiver, str | None], UDPSocket] = connected_socket,
     ) -> None:
         self.reactor = reactor
         self.judge = judge
         self.resolver = resolver
         self.refusals = refusals
+        self.sources = sources
         self.connect = connect
         self.headroom = descriptors.for_work()
 
@@ -173,7 +177,8 @@ class Association(Protocol):
         if refused is not None:
             raise NoDescriptors(refused)
         try:
-            return self._shared.connect(self._shared.reactor, address, port, receiver)
+            source = self._shared.sources.towards(address)
+            return self._shared.connect(self._shared.reactor, address, port, receiver, source)
         except OSError as error:
             raise failure_of(error) from error
 

@@ -11,10 +11,13 @@ from twisted.internet.interfaces import IProtocol
 from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
+from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import LineOutput, Messages
 from socksfusion.agent.names import Resolver
 from socksfusion.agent.policy import Policy
+from socksfusion.agent.policy_file import PolicyFile, chosen_policy
+from socksfusion.agent.source import chosen_sources
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
 from socksfusion.exit_codes import ExitCode
@@ -43,15 +46,18 @@ def build(program: Program) -> None:
     sweeper = Sweeper(reactor, options["half-closed"])
     liveness = Liveness(reactor, ping_seconds=options["ping"], pings_missed=options["pings-missed"])
     refusals = Refusals(reactor.seconds)
+    resolver = Resolver(reactor, reactor.callFromThread)
+    sources = chosen_sources(options["source"])
     targets = TargetFactory(
         seconds=reactor.seconds,
-        policy=Policy(options["allow"] or None),
-        resolver=Resolver(reactor, reactor.callFromThread),
-        dialler=Dialler(reactor),
+        policy=_policy(program, copy),
+        resolver=resolver,
+        dialler=Dialler(reactor, sources=sources),
         turns=Turns(reactor, at_once=options["dials"]),
         messages=messages,
         refusals=refusals,
         join=partial(join, sweeper=sweeper),
+        associations=lambda judge: Associations(reactor, judge, resolver, refusals, sources),
     )
 
     def build_target(peer: str) -> IProtocol:
@@ -76,6 +82,16 @@ def build(program: Program) -> None:
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
     if options["manhole"] is not None:
         _add_manhole(program, connector, refusals)
+
+
+def _policy(program: Program, copy: AgentCopy) -> Policy:
+    """What may be reached, and what of it was agreed, which the log tells at start."""
+    options = program.options
+    policy = chosen_policy(options, copy)
+    if options["policy"] is not None:
+        PolicyFile(program.reactor, Path(options["policy"]), policy).setServiceParent(program)  # type: ignore[no-untyped-call]
+    _log.info("{agreed}", agreed=policy.agreed)
+    return policy
 
 
 def _messages(program: Program) -> Messages:

@@ -15,15 +15,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion import limits
+from socksfusion.agent.datagrams import Associations, Judges
 from socksfusion.agent.dial import failure_of
 from socksfusion.agent.errors import ConnectFailed
 from socksfusion.agent.messages import Messages
-from socksfusion.agent.policy import Policy, literal
+from socksfusion.agent.policy import Policy, literal, narrowing
+from socksfusion.agent.rules import plain_name
 from socksfusion.agent.turns import Turns
 from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.wire.messages import (
+    AssociateRequest,
     ConnectReply,
     ConnectRequest,
     HeadReader,
@@ -41,6 +44,12 @@ class Denied(ConnectFailed):
     """The policy allows none of the target's addresses."""
 
     reply = Reply.NOT_ALLOWED
+
+
+class BadRequest(ConnectFailed):
+    """The Proxy narrows the request to what is no network: nothing was tried, since nothing says how far it may go."""
+
+    rule = "connect request"
 
 
 class Resolves(Interface):
@@ -61,7 +70,7 @@ class TargetFactory(Factory):
     """Makes the protocol of each stream that the Proxy opens.
 
     ``seconds`` is the reactor's monotonic clock. ``join`` takes a connected transport and the stream over for good:
-    :func:`socksfusion.tunnel.relay.join`.
+    :func:`socksfusion.tunnel.relay.join`. ``associations`` makes, of who judges addresses, who serves datagrams.
     """
 
     noisy = False
@@ -77,6 +86,7 @@ class TargetFactory(Factory):
         messages: Messages,
         refusals: Refusals,
         join: Callable[[Any, StreamTransport], object],
+        associations: Callable[[Judges], Associations],
     ) -> None:
         self.messages = messages
         self.refusals = refusals
@@ -86,6 +96,7 @@ class TargetFactory(Factory):
         self._resolver = resolver
         self._dialler = dialler
         self._turns = turns
+        self.associations = associations(self.allowed)
 
     def buildProtocol(self, addr: IAddress | None) -> "TargetProtocol":
         """The protocol of one stream."""
@@ -102,26 +113,37 @@ class TargetFactory(Factory):
         if literal(request.host) is None:
             addresses = await self._resolver.resolve(request.host, min(seconds, limits.RESOLVER_SECONDS))
         left = seconds - (self._seconds() - begun)
-        allowed = self._allowed(addresses, request, peer)
+        allowed = self.allowed(addresses, request.host, request.port, request, peer)
         turn = self._turns.take()
         waits = not turn.called
         await turn
         try:
             if waits:
                 # the machine may have got an address meanwhile
-                allowed = self._allowed(addresses, request, peer)
+                allowed = self.allowed(addresses, request.host, request.port, request, peer)
             return await self._dialler.dial(allowed, request.port, left)
         finally:
             self._turns.give_back()
 
-    def _allowed(self, addresses: Sequence[str], request: ConnectRequest, peer: str) -> list[str]:
+    def allowed(
+        self, addresses: Sequence[str], host: str, port: int, request: ConnectRequest | AssociateRequest, peer: str
+    ) -> list[str]:
+        """Those of ``addresses``, which ``host`` means, that ``request`` of ``peer`` may reach at ``port`` now.
+
+        :raises ConnectFailed: there is none.
+        """
+        name = "" if literal(host) is not None else plain_name(host)
         try:
-            decisions = [self._policy.check(address) for address in addresses]
+            narrowed = narrowing(request.allow)
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        try:
+            decisions = [self._policy.check(address, port, name=name, narrowed=narrowed) for address in addresses]
         except OSError as error:
             raise failure_of(error) from error
         for decision in decisions:
             if not decision.allowed:
-                asked = f"{request.host} port {request.port}, address {decision.address}"
+                asked = f"{host} port {port}, address {decision.address}"
                 self.refusals.refuse(f"policy: {decision.rule}", peer, asked)
         allowed = [decision.address for decision in decisions if decision.allowed]
         if not allowed:
@@ -163,6 +185,8 @@ class TargetProtocol(Protocol):
             self._early = rest
             self._opening = Deferred.fromCoroutine(self._open(message))
             self._opening.addErrback(self._broken)
+        elif isinstance(message, AssociateRequest):
+            self._factory.associations.serve(message, self.transport, rest)
         elif isinstance(message, Unknown):
             self.transport.write(encode(Unsupported(what=message.tag)))
             self.transport.loseConnection()

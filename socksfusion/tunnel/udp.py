@@ -109,13 +109,19 @@ class UDPSocket:
             self._receiver.socket_failed(error)
 
 
-def connected_socket(reactor: Any, host: str, port: int, receiver: DatagramReceiver) -> UDPSocket:
+def connected_socket(
+    reactor: Any, host: str, port: int, receiver: DatagramReceiver, source: str | None = None
+) -> UDPSocket:
     """A socket that talks to one address only, given as a literal: the kernel drops what comes from others.
+
+    ``source`` is the literal to send from; None leaves it to the system.
 
     :raises OSError: there is no way to it, or no descriptor left.
     """
     handle = _new(host)
     try:
+        if source is not None:
+            handle.bind((source, 0))
         handle.connect((host, port))
     except BaseException:
         handle.close()

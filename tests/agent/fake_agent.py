@@ -7,16 +7,19 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
+from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import Messages
 from socksfusion.agent.names import NameNotFound
 from socksfusion.agent.policy import Policy
+from socksfusion.agent.source import Sources
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
 from socksfusion.refusals import Refusals
 from socksfusion.wire.messages import ConnectRequest, encode
 from tests.agent.fake_network import FakeNetwork
 from tests.agent.fake_stream import FakeStream
+from tests.agent.fake_udp import FakeUDP
 
 
 @implementer(IHalfCloseableProtocol)
@@ -66,6 +69,7 @@ class Agent(FakeNetwork):
         self.turns = Turns(self.reactor, at_once=at_once)
         self.joined: list[tuple[Any, FakeStream]] = []
         self.join_fails = False
+        self.udp = FakeUDP()
         self.factory = TargetFactory(
             seconds=self.reactor.seconds,
             policy=policy or Policy(owns=lambda _: False),
@@ -75,6 +79,9 @@ class Agent(FakeNetwork):
             messages=Messages(self.lines.append),
             refusals=self.refusals,
             join=self.join,
+            associations=lambda judge: Associations(
+                self.reactor, judge, self.resolver, self.refusals, Sources(six="2001:db8::9"), self.udp.connect
+            ),
         )
 
     def join(self, target: Any, stream: Any) -> None:

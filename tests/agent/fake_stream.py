@@ -16,6 +16,7 @@ class FakeStream(StringTransport):
         self.protocol: Any = None
         self.aborted = False
         self.reset_in_order = False
+        self.queued = 0
 
     def getPeer(self) -> StreamAddress:
         return StreamAddress("198.51.100.1:443", 3)

@@ -9,8 +9,9 @@ from socksfusion.tunnel.udp import DatagramReceiver
 class FakeSocket:
     """A connected socket."""
 
-    def __init__(self, host: str, port: int, receiver: DatagramReceiver) -> None:
+    def __init__(self, host: str, port: int, receiver: DatagramReceiver, source: str | None) -> None:
         self.address = host, port
+        self.source = source
         self.sent: list[bytes] = []
         self.closed = False
         self.refuses: OSError | None = None
@@ -42,11 +43,11 @@ class FakeUDP:
         self.sockets: list[FakeSocket] = []
         self.unreachable: dict[str, int] = {}
 
-    def connect(self, reactor: Any, host: str, port: int, receiver: DatagramReceiver) -> Any:
+    def connect(self, reactor: Any, host: str, port: int, receiver: DatagramReceiver, source: str | None) -> Any:
         if host in self.unreachable:
             number = self.unreachable[host]
             raise OSError(number, os.strerror(number))
-        self.sockets.append(FakeSocket(host, port, receiver))
+        self.sockets.append(FakeSocket(host, port, receiver, source))
         return self.sockets[-1]
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 
+from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import Messages
 from socksfusion.agent.names import Resolver
@@ -99,15 +100,18 @@ class Agent:
         self.lines: list[str] = []
         self.results: dict[str, dict[str, Any]] = {}
         self.kept: list[Any] = []
+        resolver = Resolver(reactor, reactor.callFromThread)
+        refusals = Refusals(reactor.seconds)
         self.factory = TargetFactory(
             seconds=reactor.seconds,
             policy=Policy(),
-            resolver=Resolver(reactor, reactor.callFromThread),
+            resolver=resolver,
             dialler=Dialler(reactor),
             turns=Turns(reactor),
             messages=Messages(self.lines.append),
-            refusals=Refusals(reactor.seconds),
+            refusals=refusals,
             join=lambda target, _stream: self.kept.append(target),
+            associations=lambda judge: Associations(reactor, judge, resolver, refusals),
         )
 
     async def ask(self, case: str, host: str, port: int, timeout: float = 10) -> None:

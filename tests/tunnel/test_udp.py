@@ -70,6 +70,13 @@ async def test_a_connected_socket_hears_its_peer_and_nobody_else(peer: socket.so
     assert receiver.received == [(b"answer", ("127.0.0.1", port))]
 
 
+def test_a_connected_socket_sends_from_the_source_that_it_was_given(peer: socket.socket) -> None:
+    ours = connected_socket(FakeReactor(), "127.0.0.1", peer.getsockname()[1], Receiver(), "127.0.0.5")
+    ours.send(b"question")
+    assert peer.recvfrom(100)[1] == ("127.0.0.5", ours.port)
+    ours.close()
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_bound_socket_hears_everybody_over_ipv6_too() -> None:
     receiver = Receiver()
