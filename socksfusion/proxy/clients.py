@@ -1,255 +1,257 @@
-"""The Proxy's side toward its Clients: a SOCKS5 server in front of whatever opens the connections.
+"""The Proxy's side toward one Client, whichever protocol it speaks: negotiation, login, dial, hand-over.
 
-A Client's connection is negotiated here, waits for the router's answer and is handed to a relay; nothing of this module
-stays with it after that.
+Once a relay has a connection, nothing of this module stays with it. A plain HTTP request and an association keep it.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
-from typing import Protocol as Interface
 
 from twisted.internet import defer, protocol
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IReactorTime
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksfusion import descriptors, limits
 from socksfusion.log import make_logger
-from socksfusion.proxy.deadlines import Deadlines
-from socksfusion.refusals import Refusals
-from socksfusion.tunnel import eager, plain
-from socksfusion.wire.socks5 import Address, ProtocolFailed, Reply, RequestReceived, ServerConnection
+from socksfusion.proxy.access import Access, WhyNot
+from socksfusion.proxy.connection import Connection
+from socksfusion.proxy.forwarding import Forward
+from socksfusion.proxy.front import Association, Front
+from socksfusion.wire import http_proxy, http_replies
+from socksfusion.wire.first_byte import NoWayIn, way_in
+from socksfusion.wire.http_forward import Exchange, ExchangeFailed
+from socksfusion.wire.socks5 import Address, Command, Reply
+from socksfusion.wire.way_in import Event, LoginReceived, ProtocolFailed, RequestReceived, WayIn
 
 if TYPE_CHECKING:
     from socksfusion.proxy.opening import Opened
     from socksfusion.tunnel.stream import StreamTransport
 
 _log = make_logger()
-
-
-class Router(Interface):
-    """What finds the Agent and asks it (``proxy.routing.Router``)."""
-
-    def open(self, host: str, port: int, agent: str | None, client: str) -> "defer.Deferred[Opened]":
-        """Open ``host``:``port`` through ``agent`` (None: by the rules of the shared port) for the peer ``client``.
-
-        Cancelling the Deferred cancels the dial.
-        """
-
-
-class SocksFront:
-    """What all Clients of a Proxy share, whichever port they came to.
-
-    ``clock`` is the reactor; ``join(transport, stream, early_data)`` makes a relay of the two, whose protocols it gives
-    them (``tunnel.relay.join``). ``negotiation_seconds`` is for greeting and request together.
-    """
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        router: Router,
-        refusals: Refusals,
-        join: Callable[[Any, Any, bytes], object],
-        negotiation_seconds: float = limits.NEGOTIATION_SECONDS,
-    ) -> None:
-        self.router = router
-        self.refusals = refusals
-        self.join = join
-        self.headroom = descriptors.for_clients()
-        self.incomplete: Deadlines[ClientProtocol] = Deadlines(clock, negotiation_seconds, _time_out)
-        """Clients whose request is not whole."""
-        self.lingering: Deadlines[ClientProtocol] = Deadlines(
-            clock, limits.REFUSAL_LINGER_SECONDS, ClientProtocol.close
-        )
-        """Clients that were answered and are read on, so that what they send can't reset the answer away."""
+_NOBODY_YET = Access(peer="")
 
 
 class _Phase(Enum):
     NEGOTIATING = 1
-    DIALLING = 2
-    FINISHING = 3
+    WAITING = 2
+    """For the answer of somebody else: to a wrong login, or to the request."""
+    SERVED = 3
 
 
 @implementer(IHalfCloseableProtocol)
-class ClientProtocol(protocol.Protocol):
+class ClientProtocol(Connection):
     """One Client until its connection is relayed or refused.
 
-    Driven by three sources: the Client's bytes and its going away, the router's answer, and the deadlines of
-    :class:`SocksFront`.
+    Driven by four sources: the Client's bytes and its going away, the accounts' and the router's answers, the deadlines
+    of :class:`Front`, and what serves it where it is not relayed.
     """
 
-    transport: Any
-
-    def __init__(self, front: SocksFront, agent: str | None, address: IAddress | None) -> None:
-        self._front = front
-        self._agent = agent
-        self._address = address
-        self._socks = ServerConnection()
+    def __init__(self, front: Front, access: Access, address: IAddress | None) -> None:
+        super().__init__(front, address)
+        self._access = access
+        self._way: WayIn | None = None
         self._phase = _Phase.NEGOTIATING
-        self._dial: defer.Deferred[Opened] | None = None
-        self._ended = False
-
-    @property
-    def peer(self) -> str:
-        """The Client's address and port, for logs."""
-        address = self._address
-        if not isinstance(address, IPv4Address | IPv6Address):
-            return "unix"
-        return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
+        self._awaited: defer.Deferred[Any] | None = None
+        self._forward: Forward | None = None
+        self._association: Association | None = None
 
     # -- the Client --
 
-    def connectionMade(self) -> None:
-        """A newcomer is always let in: the oldest Client without a whole request makes room."""
-        plain.prepare(self.transport)
-        self._write = eager.writer(self.transport)
-        incomplete = self._front.incomplete
-        if len(incomplete) >= limits.INCOMPLETE_REQUESTS:
-            incomplete.pop_oldest().refuse("socks-crowded", f"oldest of {len(incomplete) + 1} incomplete requests")
-        incomplete.add(self)
-
     def dataReceived(self, data: bytes) -> None:
-        """Negotiate; keep what comes during the dial; drop what comes after a refusal."""
+        """Negotiate; keep what comes while others are asked; drop what comes after a refusal."""
+        if self._finishing:
+            return
+        if self._way is None and not self._begin(data[0]):
+            return
+        way = cast(WayIn, self._way)
         if self._phase is _Phase.NEGOTIATING:
-            self._negotiate(data)
-        elif self._phase is _Phase.DIALLING:
-            self._socks.receive_data(data)
-            self._bound_early_data()
+            self._negotiate(way, way.receive_data(data))
+        elif self._phase is _Phase.WAITING:
+            way.receive_data(data)
+            self._bound_early_data(way)
+        elif self._forward is not None:
+            self._forward.client_data(data)
 
     def readConnectionLost(self) -> None:
-        """The Client's FIN: kept during the dial, an end of everything at any other time."""
+        """The Client's FIN: kept while others are asked, passed on to a Target, an end of everything at other times."""
         self._ended = True
-        if self._phase is not _Phase.DIALLING:
+        if self._forward is not None and not self._finishing:
+            self._forward.client_ended()
+        elif self._phase is not _Phase.WAITING or self._finishing:
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         """Our own FIN has left; the Client's is awaited."""
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        """The Client is gone, or we have closed; a dial under way is for nobody."""
+        """The Client is gone, or we have closed; what is under way is for nobody."""
         self._front.incomplete.discard(self)
         self._front.lingering.discard(self)
-        if self._dial is not None:
-            self._dial.cancel()
+        if self._awaited is not None:
+            self._awaited.cancel()
+        if self._forward is not None:
+            self._forward.client_lost()
+        if self._association is not None:
+            self._association.client_lost()
+        if self._way is None and not self._finishing:
+            self._tell_broken_layer(reason)
 
-    def _negotiate(self, data: bytes) -> None:
-        events = self._socks.receive_data(data)
-        answer = self._socks.data_to_send()
+    # -- negotiation --
+
+    def _begin(self, first: int) -> bool:
+        """The first byte tells the protocol; whether it is one that is served."""
+        self._take_off_proxy_header()
+        self._access = replace(self._access, peer=self.peer)
+        try:
+            self._way = way_in(first, login_required=self._front.accounts.required)
+        except NoWayIn as error:
+            self.refuse(error.rule, str(error))
+            return False
+        return True
+
+    def _negotiate(self, way: WayIn, events: list[Event]) -> None:
+        answer = way.data_to_send()
         if answer:
             self._write(answer)
         for event in events:
             if isinstance(event, RequestReceived):
-                self._open(event.address)
+                self._serve(way, event)
+            elif isinstance(event, LoginReceived):
+                self._login(way, event)
             elif isinstance(event, ProtocolFailed):
                 self._front.refusals.refuse(event.rule, self.peer, event.why)
                 self._finish(read_on=bool(answer))
 
-    def _bound_early_data(self) -> None:
-        room = self._socks.early_room
-        if room > 0:
-            self.transport.bufferSize = room
-        else:
-            self.transport.pauseProducing()
+    def _login(self, way: WayIn, login: LoginReceived) -> None:
+        access = self._front.accounts.login(login.user, login.password, self._access)
+        if access is not None:
+            self._access = access
+            self._negotiate(way, way.login_accepted())
+            return
+        self._phase = _Phase.WAITING
+        self._bound_early_data(way)
+        self._awaited = awaited = self._front.guessing.failed(self.peer)
+        awaited.addCallbacks(self._refuse_login, lambda failure: failure.trap(defer.CancelledError), (way,))
 
-    # -- the router --
+    def _refuse_login(self, _due: None, way: WayIn) -> None:
+        self._awaited = None
+        way.login_refused()
+        self._write(way.data_to_send())
+        self._finish(read_on=True)
 
-    def _open(self, address: Address) -> None:
+    # -- the request --
+
+    def _serve(self, way: WayIn, request: RequestReceived) -> None:
         self._front.incomplete.discard(self)
-        self._phase = _Phase.DIALLING
-        self._bound_early_data()
-        router = self._front.router
-        self._dial = dial = defer.maybeDeferred(router.open, address.host, address.port, self._agent, self.peer)
-        dial.addCallback(self._opened)
+        if request.command is Command.UDP_ASSOCIATE:
+            self._associate(request.address)
+        elif isinstance(way, http_proxy.ServerConnection) and self._must_log_in():
+            way.want_login()
+            self._write(way.data_to_send())
+            self._finish(read_on=True)
+        else:
+            self._open(way, request.address)
+
+    def _must_log_in(self) -> bool:
+        """Whether only a login tells which agent is meant: an HTTP client sends its own when it is asked for it."""
+        standing = self._front.accounts.standing(self._access)
+        return isinstance(standing, WhyNot) and standing.rule == "ambiguous"
+
+    def _associate(self, address: Address) -> None:
+        if self._front.associations is None:
+            self.answer(Reply.COMMAND_NOT_SUPPORTED)
+            return
+        self._phase = _Phase.SERVED
+        self._association = self._front.associations.begin(self, self._access, address)
+
+    def _open(self, way: WayIn, address: Address) -> None:
+        self._phase = _Phase.WAITING
+        self._bound_early_data(way)
+        self._awaited = dial = defer.maybeDeferred(self._front.router.open, address.host, address.port, self._access)
+        dial.addCallback(self._opened, way)
         dial.addErrback(self._failed)
 
-    def _opened(self, opened: "Opened") -> None:
-        self._dial = None
+    def _opened(self, opened: "Opened", way: WayIn) -> None:
+        self._awaited = None
         if opened.reply != Reply.SUCCEEDED:
-            self._answer_failure(opened.reply, opened.bound_host, opened.bound_port)
+            self.answer(opened.reply, opened.bound_host, opened.bound_port, opened.detail)
             return
+        stream = cast("StreamTransport", opened.stream)
         try:
-            self._relay(opened)
+            exchange = way.exchange() if isinstance(way, http_proxy.ServerConnection) else None
+            self._read_freely(way)
+            if exchange is not None:
+                self._forward_request(exchange, stream, way)
+            else:
+                self._relay(opened, way)
         except Exception:
             # nobody else may have it yet
-            cast("StreamTransport", opened.stream).abortConnection()
+            stream.abortConnection()
             raise
 
-    def _relay(self, opened: "Opened") -> None:
-        self._socks.reply(Reply.SUCCEEDED, opened.bound_host, opened.bound_port)
-        transport = self.transport
-        transport.bufferSize = limits.PLAIN_READ_BYTES
-        if self._socks.early_room <= 0 and not self._ended:
-            transport.resumeProducing()
+    def _relay(self, opened: "Opened", way: WayIn) -> None:
+        way.reply(Reply.SUCCEEDED, opened.bound_host, opened.bound_port)
         # the relay first, which delivers nothing yet: once the reply is out, a killed Proxy must look like a cut
-        self._front.join(transport, opened.stream, self._socks.early_data)
-        self._write(self._socks.data_to_send())
+        self._front.join(self.transport, opened.stream, way.early_data)
+        self._write(way.data_to_send())
         if self._ended:
             # the relay's protocol stands in our place by now and has not seen the FIN
-            transport.protocol.readConnectionLost()
+            self.transport.protocol.readConnectionLost()
+
+    def _forward_request(self, exchange: Exchange, stream: "StreamTransport", way: WayIn) -> None:
+        self._phase = _Phase.SERVED
+        self._forward = Forward(self.transport, stream, exchange, self._write, self._forwarded, self._front.sweeper)
+        self._forward.start(way.early_data)
+        if self._ended:
+            self._forward.client_ended()
+
+    def _forwarded(self, failed: ExchangeFailed | None) -> None:
+        if failed is not None:
+            self._write(http_replies.error(400 if failed.clients_fault else 502, str(failed)))
+        self._finish(read_on=True)
 
     def _failed(self, failure: Failure) -> None:
         """The Client went away, which cancelled the dial; or a fault of our own, which ends this connection only."""
-        router_failed, self._dial = self._dial is not None, None
+        router_failed, self._awaited = self._awaited is not None, None
         if failure.check(defer.CancelledError):
             return
         _log.failure("the request of a client failed", failure=failure)
         if router_failed:
-            self._answer_failure(Reply.GENERAL_FAILURE)
+            self.answer(Reply.GENERAL_FAILURE)
         else:
             self.transport.abortConnection()
 
-    # -- the end --
-
-    def refuse(self, rule: str, why: str) -> None:
-        """Close without an answer, and say so."""
-        self._front.refusals.refuse(rule, self.peer, why)
-        self._finish(read_on=False)
-
-    def close(self) -> None:
-        """Close now."""
-        self.transport.loseConnection()
-
-    def _answer_failure(self, code: Reply, host: str = "", port: int = 0) -> None:
-        self._socks.reply(code, host, port)
-        self.transport.write(self._socks.data_to_send())
-        self._finish(read_on=bool(self._socks.early_data))
-
-    def _finish(self, read_on: bool) -> None:
-        """Close after what is queued.
-
-        A close with unread bytes in the kernel is a reset, which can overtake our answer. ``read_on`` is for a Client
-        from whom more may be on its way: our direction ends now, theirs is read to its end or for a moment.
-        """
-        self._front.incomplete.discard(self)
-        self._phase = _Phase.FINISHING
-        if not read_on or self._ended:
-            self.transport.loseConnection()
-            return
-        self._front.lingering.add(self)
-        self.transport.loseWriteConnection()
-        self.transport.resumeProducing()
+    def answer(self, code: Reply, host: str = "", port: int = 0, detail: str = "") -> None:
+        """Answer the request, which ends the connection unless an association was served."""
+        way = cast(WayIn, self._way)
+        way.reply(code, host, port, detail)
+        self._write(way.data_to_send())
+        if code != Reply.SUCCEEDED:
+            self._finish(read_on=bool(way.early_data))
 
 
-def _time_out(client: ClientProtocol) -> None:
-    client.refuse("socks-timeout", "its request was not complete in time")
+class _TurnedAway(protocol.Protocol):
+    """Closes at once. None in its place would be wrapped by an endpoint's layers as if it were a protocol."""
+
+    def connectionMade(self) -> None:
+        """There is nobody to talk to."""
+        cast(Any, self.transport).abortConnection()
 
 
 class ClientFactory(protocol.ServerFactory):
-    """Makes the protocols of one listener: of the port of ``agent``, or (None) of the shared one."""
+    """Makes the protocols of one listener, whose Clients are known to it as ``access`` before they log in."""
 
     noisy = False
 
-    def __init__(self, front: SocksFront, agent: str | None = None) -> None:
+    def __init__(self, front: Front, access: Access = _NOBODY_YET) -> None:
         self._front = front
-        self._agent = agent
+        self._access = access
 
-    def buildProtocol(self, addr: IAddress | None) -> ClientProtocol | None:
-        """The protocol for a Client from ``addr``; None (closed at once) where too many files are open."""
-        client = ClientProtocol(self._front, self._agent, addr)
+    def buildProtocol(self, addr: IAddress | None) -> protocol.Protocol:
+        """The protocol for a Client from ``addr``; one that closes at once where too many files are open."""
+        client = ClientProtocol(self._front, self._access, addr)
         refused = self._front.headroom.refusal()
         if refused is not None:
             self._front.refusals.refuse("descriptors", client.peer, refused)
-            return None
+            return _TurnedAway()
         return client

@@ -5,11 +5,21 @@ pays where writes add up; ours are gathered already when they come here (figures
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from socksfusion.tunnel.layers import is_tls
 
 
 def writer(transport: Any) -> Callable[[bytes], None]:
-    """What to call instead of ``transport.write``, for a Twisted TCP transport; others are written to as usual."""
+    """What to call instead of ``transport.write``, for a Twisted TCP transport; others are written to as usual.
+
+    Twisted's TLS gathers writes for a turn of the reactor, with nothing that tells how many: it is passed by.
+    """
+    if is_tls(transport):
+        return partial(TLSMemoryBIOProtocol.write, transport)
     queue: Callable[[bytes], None] = transport.write
     try:
         send = transport.getHandle().send

@@ -7,6 +7,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import ITCPTransport
 
 from socksfusion import limits
+from socksfusion.tunnel.layers import socket_of
 
 _OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -22,9 +23,10 @@ _IN_ORDER: Final = struct.pack("ii", 0, 0)
 def prepare(transport: Any) -> None:
     """Set up a connection that was just made: reads of ``limits.PLAIN_READ_BYTES``, TCP_NODELAY, keepalive.
 
-    A transport that is not TCP (a Unix socket) gets the size of its reads only. Never raises for a connection that is
-    already gone: its protocol is about to be told.
+    Of TLS the connection below is meant. A transport that is not TCP (a Unix socket) gets the size of its reads only.
+    Never raises for a connection that is already gone: its protocol is about to be told.
     """
+    transport = socket_of(transport)
     transport.bufferSize = limits.PLAIN_READ_BYTES
     is_tcp: bool = ITCPTransport.providedBy(transport)
     if not is_tcp:
@@ -52,6 +54,7 @@ def end_if_killed(transport: Any) -> None:
 
 
 def _linger(transport: Any, value: bytes) -> None:
+    transport = socket_of(transport)
     is_tcp: bool = ITCPTransport.providedBy(transport)
     if not is_tcp:
         return

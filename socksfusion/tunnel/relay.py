@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from socksfusion.tunnel import eager
 from socksfusion.tunnel.draining import abort_when_drained
+from socksfusion.tunnel.layers import hand_over, is_tls
 from socksfusion.tunnel.plain import end_if_killed, reset_if_killed
 from socksfusion.tunnel.stream import CarrierLost, StreamTransport
 from socksfusion.tunnel.sweeper import Sweeper
@@ -23,7 +24,7 @@ from socksfusion.tunnel.unread import read_before_reset
 
 
 @implementer(IPushProducer)
-class _Brake:
+class Brake:
     """Pauses and resumes a transport for its consumer at the other end of the relay.
 
     A consumer that is lost tells its producer to stop, before it tells its protocol why. The transport must not end
@@ -87,7 +88,7 @@ class StreamEnd(Protocol):
 
 
 class Relay:
-    """One TCP connection and one stream joined; made by :func:`join`."""
+    """One TCP connection and one stream joined; made by :func:`join`. TCP stands for Unix sockets too."""
 
     __slots__ = ("_sweeper", "stream", "stream_read_done", "tcp", "tcp_read_done", "watched")
 
@@ -107,9 +108,10 @@ class Relay:
     def start(self, early_data: bytes) -> None:
         """Take both transports over from their protocols."""
         tcp, stream = self.tcp, self.stream
-        tcp.protocol = TCPEnd(self)
+        end = TCPEnd(self)
+        end.transport = tcp
+        hand_over(tcp, end)
         stream.protocol = StreamEnd(self)
-        tcp.protocol.transport = tcp
         stream.protocol.transport = stream
         reset_if_killed(tcp)
         read_before_reset(tcp, lambda: stream.write_paused)
@@ -117,8 +119,8 @@ class Relay:
             self._sweeper.relays.add(self)
         if early_data:
             stream.write(early_data)
-        tcp.registerProducer(_Brake(stream.pauseProducing, stream.resume_at_once), True)
-        stream.registerProducer(_Brake(tcp.pauseProducing, tcp.resumeProducing), True)
+        tcp.registerProducer(Brake(stream.pauseProducing, stream.resume_at_once), True)
+        stream.registerProducer(Brake(tcp.pauseProducing, tcp.resumeProducing), True)
 
     def tcp_ended(self) -> None:
         """The TCP side has said its last byte."""
@@ -177,12 +179,39 @@ class Relay:
             self._sweeper.relays.discard(self)
 
 
+class TLSRelay(Relay):
+    """The same where the Client's connection is TLS, whose two directions Twisted ends as one.
+
+    The stream's FIN becomes our close_notify, and the Client is read on until its own. But its close_notify ends the
+    connection: for the Target that is a FIN, and what the Target still sends has nowhere to go.
+    """
+
+    __slots__ = ()
+
+    def stream_ended(self) -> None:
+        """The stream's other end has said its last byte."""
+        self.stream_read_done = True
+        # a transport with a producer would wait for more
+        self.tcp.unregisterProducer()
+        self.tcp.loseConnection()
+
+    def tcp_lost(self, reason: Failure) -> None:
+        """The connection is gone: cleanly where the Client sent its close_notify, which no cut looks like."""
+        if not isinstance(reason.value, error.ConnectionDone):
+            super().tcp_lost(reason)
+            return
+        self._leave()
+        self.tcp_read_done = True
+        self.stream.unregisterProducer()
+        self.stream.loseConnection()
+
+
 def join(tcp: Any, stream: StreamTransport, early_data: bytes = b"", sweeper: Sweeper | None = None) -> Relay:
-    """Join a connected TCP transport and a stream; their protocols are replaced.
+    """Join a connected TCP transport, or one of Twisted's TLS, and a stream; their protocols are replaced.
 
     ``early_data`` came from the TCP side before and goes into the stream first. ``sweeper`` looks after what no event
     tells: half-closed silence and resets of paused sockets.
     """
-    relay = Relay(tcp, stream, sweeper)
+    relay = (TLSRelay if is_tls(tcp) else Relay)(tcp, stream, sweeper)
     relay.start(early_data)
     return relay

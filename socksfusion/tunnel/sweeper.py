@@ -8,7 +8,7 @@
 """
 
 import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,7 +17,23 @@ from socksfusion.repeating import Repeating
 from socksfusion.tunnel import draining
 
 if TYPE_CHECKING:
-    from socksfusion.tunnel.relay import Relay
+    from socksfusion.tunnel.stream import StreamTransport
+
+
+class Watched(Protocol):
+    """A socket and a stream that belong together: a relay, for one."""
+
+    tcp: Any
+    stream: "StreamTransport"
+    watched: tuple[int, float] | None
+    """The sweeper's own: bytes moved when they were last seen to move, and the time of that."""
+
+    @property
+    def half_closed(self) -> bool:
+        """Whether just one direction has ended."""
+
+    def abort(self) -> None:
+        """Reset both ways, now."""
 
 
 class Sweeper(Repeating):
@@ -30,7 +46,7 @@ class Sweeper(Repeating):
 
     def __init__(self, clock: IReactorTime, half_closed_seconds: float = limits.HALF_CLOSED_SECONDS) -> None:
         super().__init__(clock, min(limits.PAUSED_PROBE_SECONDS, half_closed_seconds / 2), self.sweep)
-        self.relays: set[Relay] = set()
+        self.relays: set[Watched] = set()
         self._half_closed_seconds = half_closed_seconds
         self._clock = clock
 
@@ -41,7 +57,7 @@ class Sweeper(Repeating):
             if self._silent(relay, now):
                 relay.abort()
 
-    def _silent(self, relay: "Relay", now: float) -> bool:
+    def _silent(self, relay: Watched, now: float) -> bool:
         stream = relay.stream
         # a reader may pause for hours: whoever has something to say to it is not silent
         half_closed = relay.half_closed and not (stream.paused or stream.write_paused or _is_unsent(relay))
@@ -56,12 +72,12 @@ class Sweeper(Repeating):
         return now - relay.watched[1] >= self._half_closed_seconds
 
 
-def _is_unsent(relay: "Relay") -> bool:
+def _is_unsent(relay: Watched) -> bool:
     """Whether the TCP side has yet to take something."""
     return relay.tcp.connected and draining.unsent_bytes(relay.tcp) > 0
 
 
-def _was_reset(relay: "Relay") -> bool:
+def _was_reset(relay: Watched) -> bool:
     """Whether the kernel knows of an error on a socket that nobody reads.
 
     POLLHUP tells nothing: it comes with FIN both ways too, when there may be much to read.

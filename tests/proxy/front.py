@@ -1,5 +1,6 @@
-"""A SocksFront for tests: a transport in memory, a router and a relay of the test's, and a Clock."""
+"""A Front for tests: a transport in memory, a router, accounts and a relay of the test's, and a Clock."""
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet import error
@@ -12,7 +13,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksfusion.proxy.clients import ClientFactory, SocksFront
+from socksfusion.proxy.access import Access, Grant, WhyNot
+from socksfusion.proxy.clients import ClientFactory
+from socksfusion.proxy.front import Front
+from socksfusion.proxy.guessing import Guessing
 from socksfusion.proxy.opening import Opened
 from socksfusion.refusals import Refusals
 
@@ -55,17 +59,32 @@ class ClientTransport(StringTransport):
 
 class FakeRouter:
     def __init__(self) -> None:
-        self.opens: list[tuple[str, int, str | None, str]] = []
+        self.opens: list[tuple[str, int, Access]] = []
         self.dials: list[Deferred[Opened]] = []
         self.cancelled = 0
 
-    def open(self, host: str, port: int, agent: str | None, client: str) -> "Deferred[Opened]":
-        self.opens.append((host, port, agent, client))
+    def open(self, host: str, port: int, access: Access) -> "Deferred[Opened]":
+        self.opens.append((host, port, access))
         self.dials.append(Deferred(self._cancel))
         return self.dials[-1]
 
     def _cancel(self, dial: "Deferred[Opened]") -> None:
         self.cancelled += 1
+
+
+class FakeAccounts:
+    """Knows one login: ``branch`` with the password ``right``."""
+
+    required = False
+    ambiguous = False
+
+    def login(self, user: bytes, password: bytes, access: Access) -> Access | None:
+        return replace(access, agent="branch", token=bytes(32)) if (user, password) == (b"branch", b"right") else None
+
+    def standing(self, access: Access) -> Grant | WhyNot:
+        if self.ambiguous and access.agent is None:
+            return WhyNot("ambiguous", "2 agents are registered")
+        return Grant(access.agent or "only", None, None, (), 10.0, 20.0)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -81,14 +100,19 @@ class RelayEnd(Protocol):
 
 
 class Proxy:
-    """A SocksFront with everything around it faked."""
+    """A Front with everything around it faked."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.router = FakeRouter()
         self.refusals = Refusals(self.clock.seconds)
         self.joined: list[tuple[Any, Any, bytes]] = []
-        self.front = SocksFront(self.clock, self.router, self.refusals, self.join)
+        self.accounts = FakeAccounts()
+        self.front = self.make_front()
+
+    def make_front(self, **options: Any) -> Front:
+        guessing = Guessing(self.clock, self.refusals)
+        return Front(self.clock, self.router, self.accounts, guessing, self.refusals, self.join, **options)
 
     def join(self, transport: Any, stream: Any, early_data: bytes) -> None:
         self.joined.append((transport, stream, early_data))
@@ -96,7 +120,7 @@ class Proxy:
 
     def connect(self, *sent: bytes, agent: str | None = None, address: IAddress = PEER) -> ClientTransport:
         transport = ClientTransport()
-        client = ClientFactory(self.front, agent).buildProtocol(address)
+        client = ClientFactory(self.front, Access(peer="", agent=agent)).buildProtocol(address)
         transport.protocol = client
         assert client is not None
         client.makeConnection(transport)

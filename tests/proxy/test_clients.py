@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from socksfusion import limits
+from socksfusion.proxy.access import Access
 from socksfusion.proxy.clients import ClientProtocol
 from socksfusion.proxy.opening import Opened
 from socksfusion.wire.socks5 import Reply
@@ -23,13 +24,13 @@ def proxy() -> Proxy:
 
 
 def test_a_client_is_half_closeable(proxy: Proxy) -> None:
-    verifyObject(IHalfCloseableProtocol, ClientProtocol(proxy.front, None, PEER))
+    verifyObject(IHalfCloseableProtocol, ClientProtocol(proxy.front, Access(peer=""), PEER))
 
 
 @pytest.mark.parametrize("sent", [(GREETING, REQUEST), (GREETING + REQUEST,)], ids=["in turn", "at once"])
 def test_success_is_told_only_after_the_router_did(proxy: Proxy, sent: tuple[bytes, ...]) -> None:
     transport = proxy.connect(*sent, agent="branch")
-    assert proxy.router.opens == [("example.com", 443, "branch", "192.0.2.9:4000")]
+    assert proxy.router.opens == [("example.com", 443, Access("192.0.2.9:4000", agent="branch"))]
     assert transport.value() == ACCEPTED
     proxy.router.dials[0].callback(Opened(Reply.SUCCEEDED, "198.51.100.3", 40000, STREAM))
     assert transport.value() == ACCEPTED + bytes.fromhex("05 00 00 01 c6 33 64 03 9c 40")
@@ -45,7 +46,7 @@ def test_success_is_told_only_after_the_router_did(proxy: Proxy, sent: tuple[byt
 )
 def test_the_router_hears_who_asks(proxy: Proxy, address: IAddress, shown: str) -> None:
     proxy.connect(GREETING, REQUEST, address=address)
-    assert proxy.router.opens == [("example.com", 443, None, shown)]
+    assert proxy.router.opens == [("example.com", 443, Access(shown))]
 
 
 @pytest.mark.parametrize("reply", [reply for reply in Reply if reply is not Reply.SUCCEEDED])

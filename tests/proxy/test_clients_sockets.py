@@ -12,10 +12,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from socksfusion import limits
-from socksfusion.proxy.clients import ClientFactory, SocksFront
+from socksfusion.proxy.access import Access
+from socksfusion.proxy.clients import ClientFactory
+from socksfusion.proxy.front import Front
+from socksfusion.proxy.guessing import Guessing
 from socksfusion.proxy.opening import Opened
 from socksfusion.refusals import Refusals
 from socksfusion.wire.socks5 import Reply
+from tests.proxy.front import FakeAccounts
 
 NEGOTIATION = bytes.fromhex("05 01 00  05 01 00 01 c0 00 02 01 00 50")
 REFUSED = bytes.fromhex("05 00  05 05 00 01 00 00 00 00 00 00")
@@ -29,11 +33,12 @@ class Listener:
         self.cancelled: Deferred[None] = Deferred()
         self.dial: Deferred[Opened] | None = None
         clock: Any = reactor
-        front = SocksFront(clock, self, Refusals(clock.seconds), lambda *_: None)
+        refusals = Refusals(clock.seconds)
+        front = Front(clock, self, FakeAccounts(), Guessing(clock, refusals), refusals, lambda *_: None)
         self.port = clock.listenTCP(0, ClientFactory(front), interface="127.0.0.1")
         self.address = ("127.0.0.1", self.port.getHost().port)
 
-    def open(self, host: str, port: int, agent: str | None, client: str) -> "Deferred[Opened]":
+    def open(self, host: str, port: int, access: Access) -> "Deferred[Opened]":
         self.dial = Deferred(lambda _: self.cancelled.callback(None))
         self.dialled.callback(None)
         return self.dial
@@ -72,7 +77,7 @@ async def test_the_answer_arrives_although_more_was_sent_than_is_kept(listener: 
 
 @pytest_twisted.ensureDeferred
 async def test_a_refusal_arrives_although_the_request_was_sent_behind_the_greeting(listener: Listener) -> None:
-    client = await in_thread(lambda: listener.connect(b"\x05\x01\x02", bytes(100_000)))
+    client = await in_thread(lambda: listener.connect(b"\x05\x01\x01", bytes(100_000)))
     with client:
         assert await in_thread(lambda: read_all(client)) == b"\x05\xff"
 
@@ -93,7 +98,7 @@ async def test_a_half_close_during_the_dial_does_not_cancel_it(listener: Listene
         client.shutdown(socket.SHUT_WR)
         await listener.dialled
         # the listener has seen the FIN by the time that another client was served
-        with await in_thread(lambda: listener.connect(b"\x05\x01\x02")) as other:
+        with await in_thread(lambda: listener.connect(b"\x05\x01\x01")) as other:
             assert await in_thread(lambda: read_all(other)) == b"\x05\xff"
         assert listener.dial is not None
         listener.dial.callback(Opened(Reply.REFUSED))

@@ -1,4 +1,4 @@
-"""wire.socks5: the negotiation of RFC 1928, whole, cut at every byte, and broken in every way (rows C1, C2, C3)."""
+"""wire.socks5_server: RFC 1928 and the login of RFC 1929, whole, cut at every byte, broken in every way (C1, C2, C3)."""
 
 from itertools import pairwise
 
@@ -7,19 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socksfusion import limits
-from socksfusion.wire.socks5 import (
-    Address,
-    AddressKind,
-    Command,
-    GreetingReceived,
-    ProtocolFailed,
-    Reply,
-    RequestReceived,
-    ServerConnection,
-)
+from socksfusion.wire.socks5 import Address, AddressKind, Command, Reply
+from socksfusion.wire.socks5_server import ServerConnection
+from socksfusion.wire.way_in import GreetingReceived, LoginReceived, ProtocolFailed, RequestReceived
+from tests.wire.talking import bytewise, talk
 
 GREETING = bytes.fromhex("05 01 00")
-GREETING_OF_THREE = bytes.fromhex("05 03 01 02 00")
+GREETING_OF_TWO = bytes.fromhex("05 02 01 00")
+WITH_LOGIN = bytes.fromhex("05 02 00 02")
+LOGIN = b"\x01\x06branch\x05right"
+WRONG_LOGIN = b"\x01\x06branch\x05wrong"
 
 # RFC 1928, section 4: VER CMD RSV ATYP DST.ADDR DST.PORT
 TO_IPV4 = bytes.fromhex("05 01 00 01 c0 00 02 01 00 50")
@@ -36,17 +33,6 @@ def to_name(name: bytes) -> bytes:
     return b"\x05\x01\x00\x03" + bytes([len(name)]) + name + b"\x00\x50"
 
 
-def talk(*pieces: bytes) -> tuple[list[object], bytes, bytes]:
-    """(events, bytes sent, early data) of a connection that receives ``pieces``."""
-    connection = ServerConnection()
-    events: list[object] = []
-    sent = b""
-    for piece in pieces:
-        events += connection.receive_data(piece)
-        sent += connection.data_to_send()
-    return events, sent, connection.early_data
-
-
 @pytest.mark.parametrize("request_bytes", WANTED, ids=["ipv4", "name", "ipv6"])
 def test_a_request_gives_its_address_as_asked(request_bytes: bytes) -> None:
     events, sent, early = talk(GREETING, request_bytes)
@@ -56,16 +42,16 @@ def test_a_request_gives_its_address_as_asked(request_bytes: bytes) -> None:
 
 
 def test_the_method_is_answered_before_the_request_comes() -> None:
-    assert talk(GREETING_OF_THREE) == ([GreetingReceived(b"\x01\x02\x00")], b"\x05\x00", b"")
+    assert talk(GREETING_OF_TWO) == ([GreetingReceived(b"\x01\x00")], b"\x05\x00", b"")
 
 
 @pytest.mark.parametrize("request_bytes", WANTED, ids=["ipv4", "name", "ipv6"])
 @pytest.mark.parametrize("early", [b"", b"\x16\x03\x01 early"])
 def test_c3_every_split_gives_the_same(request_bytes: bytes, early: bytes) -> None:
-    whole = GREETING_OF_THREE + request_bytes + early
+    whole = WITH_LOGIN + LOGIN + request_bytes + early
     expected = talk(whole)
     assert expected[2] == early
-    assert talk(*(whole[i : i + 1] for i in range(len(whole)))) == expected
+    assert talk(*bytewise(whole)) == expected
     for first in range(len(whole) + 1):
         for second in range(first, len(whole) + 1):
             assert talk(whole[:first], whole[first:second], whole[second:]) == expected
@@ -109,18 +95,18 @@ def test_early_data_is_kept_and_its_room_told() -> None:
 @pytest.mark.parametrize(
     ("sent", "rule", "answer"),
     [
-        ("05 01 02", "socks-method", "05 ff"),
+        ("05 01 01", "socks-method", "05 ff"),
         ("05 02 01 80", "socks-method", "05 ff"),
         ("05 00", "socks-method", "05 ff"),
         ("05 01 00 05 02 00 01 c0 00 02 01 00 50", "socks-command", "05 00 05 07 00 01 00 00 00 00 00 00"),
-        ("05 01 00 05 03 00 01 c0 00 02 01 00 50", "socks-command", "05 00 05 07 00 01 00 00 00 00 00 00"),
         ("05 01 00 05 f0 00 01 c0 00 02 01 00 50", "socks-command", "05 00 05 07 00 01 00 00 00 00 00 00"),
         ("05 01 00 05 01 00 02", "socks-address", "05 00 05 08 00 01 00 00 00 00 00 00"),
         ("05 01 00 05 01 01 01 c0 00 02 01 00 50", "socks-reserved", "05 00 05 01 00 01 00 00 00 00 00 00"),
         ("05 01 00 01 03 66 6f 6f 03 62 61 72", "socks-order", "05 00"),
+        ("05 01 02 05 01 00 01 c0 00 02 01 00 50", "socks-order", "05 02"),
         ("05 01 00 05 01 00", None, "05 00"),
     ],
-    ids=["no-00", "no-00-of-2", "no-method", "bind", "udp", "resolve", "atyp", "rsv", "rfc1929-unasked", "cut"],
+    ids=["gssapi", "none-of-2", "no-method", "bind", "resolve", "atyp", "rsv", "unasked login", "no login", "cut"],
 )
 def test_c2_what_is_out_of_order_or_not_served_is_refused_at_every_split(
     sent: str, rule: str | None, answer: str
@@ -130,7 +116,55 @@ def test_c2_what_is_out_of_order_or_not_served_is_refused_at_every_split(
     assert [event.rule for event in whole[0] if isinstance(event, ProtocolFailed)] == ([rule] if rule else [])
     assert not any(isinstance(event, RequestReceived) for event in whole[0])
     assert whole[1] == bytes.fromhex(answer)
-    assert talk(*(data[i : i + 1] for i in range(len(data)))) == whole
+    assert talk(*bytewise(data)) == whole
+
+
+def test_a_login_is_asked_for_where_it_is_offered_and_answered_before_the_request() -> None:
+    connection = ServerConnection()
+    assert connection.receive_data(WITH_LOGIN) == [GreetingReceived(b"\x00\x02")]
+    assert connection.data_to_send() == b"\x05\x02"
+    assert connection.receive_data(LOGIN + TO_IPV4 + b"early") == [LoginReceived(b"branch", b"right")]
+    assert connection.data_to_send() == b""
+    assert connection.login_accepted() == [RequestReceived(Command.CONNECT, WANTED[TO_IPV4])]
+    assert (connection.data_to_send(), connection.early_data) == (b"\x01\x00", b"early")
+
+
+@pytest.mark.parametrize("length", [0, 1, 255])
+def test_user_name_and_password_have_up_to_255_bytes(length: int) -> None:
+    user, password = b"u" * length, b"p" * (255 - length)
+    login = bytes((1, len(user))) + user + bytes((len(password),)) + password
+    assert talk(WITH_LOGIN + login)[0][1] == LoginReceived(user, password)
+
+
+def test_c2_after_a_wrong_login_nothing_is_read() -> None:
+    events, sent, early = talk(WITH_LOGIN + WRONG_LOGIN + TO_IPV4, TO_IPV4, LOGIN)
+    assert events[-1] == LoginReceived(b"branch", b"wrong")
+    assert (sent, early) == (b"\x05\x02\x01\x01", b"")
+
+
+def test_what_comes_while_a_login_is_judged_is_kept_and_bounded() -> None:
+    connection = ServerConnection()
+    connection.receive_data(WITH_LOGIN + LOGIN)
+    assert connection.receive_data(TO_IPV4) == []
+    assert connection.early_room == limits.EARLY_DATA_BYTES - len(TO_IPV4)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer"), [(GREETING, "05 ff"), (GREETING_OF_TWO, "05 ff"), (WITH_LOGIN, "05 02")]
+)
+def test_f2_where_a_login_is_required_nothing_else_is_chosen(greeting: bytes, answer: str) -> None:
+    events, sent, _ = talk(greeting, TO_IPV4, login_required=True)
+    assert sent == bytes.fromhex(answer)
+    assert not any(isinstance(event, RequestReceived) for event in events)
+
+
+def test_c9_a_password_is_never_shown() -> None:
+    assert "right" not in repr(LoginReceived(b"branch", b"right"))
+
+
+def test_udp_associate_is_a_request() -> None:
+    events, _, _ = talk(GREETING, b"\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00")
+    assert events[-1] == RequestReceived(Command.UDP_ASSOCIATE, Address("0.0.0.0", 0, AddressKind.IPV4))
 
 
 def test_c2_the_request_before_the_greeting_is_no_request() -> None:
@@ -161,32 +195,17 @@ def test_a_name_is_passed_on_as_asked(name: str) -> None:
     assert events[-1] == RequestReceived(Command.CONNECT, Address(name, 80, AddressKind.NAME))
 
 
-@pytest.mark.parametrize(
-    ("first", "name"),
-    [
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "an HTTP request"),
-        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", "an HTTP request"),
-        (b"\x16\x03\x01\x02\x00\x01\x00", "a TLS ClientHello"),
-        (b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00", "a SOCKS4 request"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "an SSH banner"),
-        (b"\x00\x01", "an unknown protocol (first byte 0x00)"),
-    ],
-)
-def test_garbage_is_named_and_gets_no_answer(first: bytes, name: str) -> None:
-    whole = talk(first)
-    assert whole == ([ProtocolFailed("socks-version", f"looks like {name}, not SOCKS5")], b"", b"")
-    assert talk(first[:1], first[1:]) == whole
-
-
 def test_after_a_failure_nothing_is_read() -> None:
-    events, sent, early = talk(b"\x04", GREETING, TO_IPV4, b"more")
+    events, sent, early = talk(b"\x05\x00", GREETING, TO_IPV4, b"more")
     assert len(events) == 1
-    assert (sent, early) == (b"", b"")
+    assert (sent, early) == (b"\x05\xff", b"")
 
 
 mostly_socks = st.one_of(
-    st.binary(max_size=300),
+    st.builds(bytes.__add__, st.just(b"\x05"), st.binary(max_size=300)),
     st.builds(bytes.__add__, st.just(GREETING), st.binary(max_size=300)),
+    st.builds(bytes.__add__, st.just(WITH_LOGIN + b"\x01"), st.binary(max_size=300)),
+    st.builds(bytes.__add__, st.just(WITH_LOGIN + LOGIN), st.binary(max_size=300)),
     st.builds(bytes.__add__, st.just(GREETING + b"\x05\x01\x00"), st.binary(max_size=300)),
 )
 
