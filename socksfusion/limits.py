@@ -74,10 +74,16 @@ DIALS_WAITING: Final = 16384
 """Dials that may wait for their turn."""
 DIAL_WAIT_SECONDS: Final = 30.0
 """A dial that waited this long for its turn is answered 0x01."""
+DIAL_BURST_SECONDS: Final = 0.1
+"""Under a limit of dials a second, those of this time may begin at once."""
+DIAL_TICK_SECONDS: Final = 0.01
+"""Under that limit the queue is looked at this often."""
 POLICY_FILE_BYTES: Final = 64 * KIB
 """The longest policy file: every open goes through its rules."""
 POLICY_POLL_SECONDS: Final = 2.0
 """Between two looks whether the policy file has changed."""
+LOST_DIALS: Final = 3
+"""An open whose Agent is lost during the dial is asked for again so often."""
 EARLY_DATA_BYTES: Final = 64 * KIB
 """What a Client may send before its reply."""
 HOLD_SECONDS: Final = 20.0
@@ -209,6 +215,15 @@ DUPLICATE_RETRY_SECONDS: Final = 5.0
 """After `Another agent already connected`: exactly this."""
 UNREGISTERED_RETRY_SECONDS: Final = 300.0
 """After `This agent is not registered` with the reason *unknown*, with a jitter of a tenth."""
+
+OUTBOUND_LOGIN_RETRY_SECONDS: Final = 300.0
+"""Wait after a refused login at the network's own proxy, with a random tenth: each try counts against the account."""
+OUTBOUND_REQUESTS: Final = 6
+"""Requests to the network's own HTTP proxy for one connection, all steps of a login together."""
+OUTBOUND_HEAD_BYTES: Final = 16 * KIB
+"""The longest head of such a proxy's answer."""
+OUTBOUND_BODY_BYTES: Final = 256 * KIB
+"""Of the page beside a wanted login so much is read to go on with the connection; beyond it a new one is made."""
 
 # -- scans and registry -------------------------------------------------------------------------------------------
 SCAN_IDLE_SECONDS: Final = 900.0

@@ -181,8 +181,8 @@ def seconds(name: str, default: float, what: str, *, largest: float = math.inf) 
     return parameter(name, default, f"{what}{bound} (seconds)", parse, f"a number of seconds above 0{bound}")
 
 
-def count(name: str, default: int, what: str) -> Parameter:
-    """An option with a whole number, above 0."""
+def count(name: str, default: int | None, what: str) -> Parameter:
+    """An option with a whole number, above 0; None: off."""
 
     def parse(value: str) -> int:
         return _above_zero(int(value))
@@ -190,8 +190,8 @@ def count(name: str, default: int, what: str) -> Parameter:
     return parameter(name, default, f"{what} (a number)", parse, "a whole number above 0")
 
 
-def size(name: str, default: int, what: str) -> Parameter:
-    """An option with a number of bytes, above 0: ``65536``, ``64KiB`` or ``1MiB``."""
+def size(name: str, default: int | None, what: str) -> Parameter:
+    """An option with a number of bytes, above 0: ``65536``, ``64KiB`` or ``1MiB``; None: off."""
 
     def parse(value: str) -> int:
         for unit, factor in _UNITS.items():
@@ -199,7 +199,8 @@ def size(name: str, default: int, what: str) -> Parameter:
                 return Size(_above_zero(int(value.removesuffix(unit))) * factor)
         return Size(_above_zero(int(value)))
 
-    return parameter(name, Size(default), f"{what} (bytes)", parse, "a size such as 65536, 64KiB or 1MiB")
+    shown = None if default is None else Size(default)
+    return parameter(name, shown, f"{what} (bytes)", parse, "a size such as 65536, 64KiB or 1MiB")
 
 
 def path(name: str, what: str, default: str | None = None) -> Parameter:

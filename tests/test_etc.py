@@ -23,6 +23,8 @@ WITHOUT_DEFAULT = {
     "allow",
     "policy",
     "source",
+    "dials-per-second",
+    "bandwidth",
 }
 INSTEAD_OF_ANOTHER = {"policy"}
 """Options that the program does not take beside another one of the example."""

@@ -53,7 +53,9 @@ def build(program: Program) -> None:
         policy=_policy(program, copy),
         resolver=resolver,
         dialler=Dialler(reactor, sources=sources),
-        turns=Turns(reactor, at_once=options["dials"]),
+        turns=Turns(
+            reactor, at_once=options["dials"], streams=options["streams"], per_second=options["dials-per-second"]
+        ),
         messages=messages,
         refusals=refusals,
         join=partial(join, sweeper=sweeper),
@@ -110,9 +112,7 @@ def _session_maker(program: Program) -> Callable[[float], Session]:
     budget = ProcessBudget(growth=options["process-growth"], unread=options["process-unread"])
 
     def make(now: float) -> Session:
-        return Session(
-            client=False, now=now, budget=budget, max_streams=options["streams"], stream_window=options["stream-window"]
-        )
+        return Session(client=False, now=now, budget=budget, stream_window=options["stream-window"])
 
     return make
 

@@ -102,8 +102,10 @@ class TargetFactory(Factory):
         """The protocol of one stream."""
         return TargetProtocol(self)
 
-    async def connect(self, request: ConnectRequest, peer: str) -> ITCPTransport:
-        """A connected transport to what ``request`` names; ``peer`` asked for it.
+    async def connect(self, request: ConnectRequest, stream: StreamTransport, peer: str) -> ITCPTransport:
+        """A connected transport to what ``request`` names; ``peer`` asked for it on ``stream``.
+
+        It counts as open until the stream is lost.
 
         :raises ConnectFailed: none was made.
         """
@@ -114,16 +116,20 @@ class TargetFactory(Factory):
             addresses = await self._resolver.resolve(request.host, min(seconds, limits.RESOLVER_SECONDS))
         left = seconds - (self._seconds() - begun)
         allowed = self.allowed(addresses, request.host, request.port, request, peer)
-        turn = self._turns.take()
-        waits = not turn.called
-        await turn
+        waiting = self._turns.take(request.client or request.scan)
+        waits = not waiting.called
+        turn = await waiting
         try:
             if waits:
-                # the machine may have got an address meanwhile
+                # the machine may have got an address meanwhile, or the admin's rules have changed
                 allowed = self.allowed(addresses, request.host, request.port, request, peer)
-            return await self._dialler.dial(allowed, request.port, left)
-        finally:
-            self._turns.give_back()
+            target = await self._dialler.dial(allowed, request.port, left)
+        except BaseException:
+            turn.end()
+            raise
+        turn.dialled()
+        stream.when_lost(lambda _: turn.end())
+        return target
 
     def allowed(
         self, addresses: Sequence[str], host: str, port: int, request: ConnectRequest | AssociateRequest, peer: str
@@ -223,7 +229,7 @@ class TargetProtocol(Protocol):
 
     async def _open(self, request: ConnectRequest) -> None:
         try:
-            target = await self._factory.connect(request, self._peer())
+            target = await self._factory.connect(request, self.transport, self._peer())
         except ConnectFailed as failure:
             self._tell_failure(request, failure)
             return

@@ -61,12 +61,12 @@ class FakeResolver:
 class Agent(FakeNetwork):
     """A target factory over a fake network, resolver and relay."""
 
-    def __init__(self, *, policy: Policy | None = None, at_once: int = 1000) -> None:
+    def __init__(self, *, policy: Policy | None = None, at_once: int = 1000, streams: int = 1000) -> None:
         super().__init__()
         self.lines: list[str] = []
         self.resolver = FakeResolver()
         self.refusals = Refusals(self.reactor.seconds)
-        self.turns = Turns(self.reactor, at_once=at_once)
+        self.turns = Turns(self.reactor, at_once=at_once, streams=streams)
         self.joined: list[tuple[Any, FakeStream]] = []
         self.join_fails = False
         self.udp = FakeUDP()
@@ -96,9 +96,11 @@ class Agent(FakeNetwork):
         stream.protocol.makeConnection(stream)
         return stream
 
-    def ask(self, host: str = "192.0.2.1", port: int = 80, timeout: float = 10, after: bytes = b"") -> FakeStream:
+    def ask(
+        self, host: str = "192.0.2.1", port: int = 80, timeout: float = 10, after: bytes = b"", **more: Any
+    ) -> FakeStream:
         stream = self.stream()
-        stream.protocol.dataReceived(encode(ConnectRequest(host=host, port=port, timeout=timeout)) + after)
+        stream.protocol.dataReceived(encode(ConnectRequest(host=host, port=port, timeout=timeout, **more)) + after)
         return stream
 
     def unreachable(self) -> list[str]:
@@ -107,3 +109,5 @@ class Agent(FakeNetwork):
 
 def lose(stream: FakeStream) -> None:
     stream.protocol.connectionLost(connectionDone)
+    for watcher in stream.watchers:
+        watcher(connectionDone)

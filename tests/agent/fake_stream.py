@@ -1,8 +1,10 @@
 """A stream without a carrier, as the Agent's protocol sees it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from socksfusion.tunnel.stream import StreamAddress
 from socksfusion.wire.messages import ConnectReply, HeadReader, Received
@@ -17,6 +19,10 @@ class FakeStream(StringTransport):
         self.aborted = False
         self.reset_in_order = False
         self.queued = 0
+        self.watchers: list[Callable[[Failure], None]] = []
+
+    def when_lost(self, watcher: Callable[[Failure], None]) -> None:
+        self.watchers.append(watcher)
 
     def getPeer(self) -> StreamAddress:
         return StreamAddress("198.51.100.1:443", 3)

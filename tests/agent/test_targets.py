@@ -93,8 +93,39 @@ def test_b4_a_dial_that_waited_too_long_is_not_tested() -> None:
     assert waits.sent() == b"", "the wait is not the target's time"
     agent.reactor.advance(1)
     assert waits.reply().reply == Reply.GENERAL_FAILURE
-    assert agent.refusals.counts["dials at once"] == 1
+    assert agent.refusals.counts["limits"] == 1
     assert not agent.lines, "nothing was tried"
+
+
+def test_f5_open_connections_are_bounded_and_the_rest_wait_until_one_ends() -> None:
+    agent = Agent(streams=2)
+    streams = [agent.ask(port=port) for port in range(1, 5)]
+    agent.accept(0)
+    agent.fail(1, errno.ECONNREFUSED)
+    assert [port for _, port in agent.dialled] == [1, 2, 3], "the refused one left its place"
+    agent.accept(2)
+    agent.reactor.advance(limits.DIAL_WAIT_SECONDS - 1)
+    assert [port for _, port in agent.dialled] == [1, 2, 3]
+    lose(streams[0])
+    assert [port for _, port in agent.dialled] == [1, 2, 3, 4]
+    assert streams[3].sent() == b""
+    late = agent.ask(port=5)
+    agent.reactor.advance(limits.DIAL_WAIT_SECONDS)
+    assert late.reply().reply == Reply.GENERAL_FAILURE, "not tested, and never closed"
+    lose(streams[2])
+    agent.fail(3, errno.ECONNREFUSED)
+    assert (agent.turns.open, agent.turns.taken, agent.turns.queued) == (0, 0, 0)
+
+
+def test_f5_clients_take_turns() -> None:
+    agent = Agent(at_once=1)
+    for port in range(1, 5):
+        agent.ask(port=port, client="greedy", scan="7")
+    agent.ask(port=80, client="modest", scan="7")
+    agent.ask(port=90, scan="8")
+    for attempt in range(6):
+        agent.fail(attempt, errno.ECONNREFUSED)
+    assert [port for _, port in agent.dialled] == [1, 2, 80, 90, 3, 4]
 
 
 @pytest.mark.parametrize(

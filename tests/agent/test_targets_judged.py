@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred, fail
 from socksfusion import limits
 from socksfusion.agent.names import ResolverFailed
 from socksfusion.agent.policy import Policy
+from socksfusion.agent.rules import Rules, allow_list, parse_rule
+from socksfusion.networks import parse_networks
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_agent import Agent, lose
 from tests.agent.test_policy import LITERALS, NUMERIC_NAMES
@@ -127,3 +129,34 @@ def test_j3_where_the_policy_cannot_tell_nothing_is_dialled() -> None:
     assert answer.reply == Reply.GENERAL_FAILURE
     assert "EMFILE" in answer.detail
     assert not agent.dialled
+
+
+def test_rules_that_changed_while_a_dial_waited_count() -> None:
+    policy = Policy(owns=lambda _: False)
+    agent = Agent(policy=policy, at_once=1)
+    agent.ask()
+    waits = agent.ask("192.0.2.5")
+    policy.rules = allow_list(parse_networks(("192.0.2.1",)))
+    agent.accept(0)
+    assert waits.reply().reply == Reply.NOT_ALLOWED
+    assert agent.hosts == ["192.0.2.1"]
+
+
+def test_a_name_is_judged_as_it_was_asked_and_a_request_narrows() -> None:
+    rules = Rules((parse_rule("allow *.shop.example port 443", "policy line 1"),), "no rule of the policy")
+    agent = Agent(policy=Policy(rules, owns=lambda _: False))
+    agent.resolver.answers = {"DB.shop.example.": ["192.0.2.7", "192.0.2.8"], "other.example": ["192.0.2.7"]}
+    assert agent.ask("192.0.2.7", 443).reply().reply == Reply.NOT_ALLOWED
+    assert agent.ask("other.example", 443).reply().detail == "denied by the Agent's policy: no rule of the policy"
+    assert agent.ask("DB.shop.example.", 80).reply().reply == Reply.NOT_ALLOWED
+    assert agent.ask("DB.shop.example.", 443, allow=("10.0.0.0/8",)).reply().detail.endswith("this client or scan")
+    agent.ask("DB.shop.example.", 443, allow=("10.0.0.0/8", "192.0.2.8/32"))
+    assert agent.dialled == [("192.0.2.8", 443)]
+
+
+def test_a_request_that_narrows_to_nonsense_is_not_tested() -> None:
+    agent = Agent()
+    answer = agent.ask(allow=("10.0.0.0/8", "everything")).reply()
+    assert answer.reply == Reply.GENERAL_FAILURE
+    assert not agent.dialled
+    assert agent.refusals.counts["connect request"] == 1
