@@ -19,8 +19,10 @@ from twisted.python.failure import Failure
 from socksfusion import limits
 from socksfusion.errors import ListenError, UsageError
 
-_INTERFACES = {"tcp": "127.0.0.1", "tcp6": "::1"}
-_WITH_BACKLOG = ("tcp", "tcp6", "unix")
+_INTERFACES = {"tcp": "127.0.0.1", "tcp6": "::1", "ssl": "127.0.0.1"}
+_WITH_BACKLOG = ("tcp", "tcp6", "ssl", "unix")
+_AROUND = "haproxy"
+"""The kind that reads a PROXY header and leaves all else to the endpoint whose text follows."""
 
 
 class EndpointError(UsageError):
@@ -32,7 +34,7 @@ def server(reactor: IReactorCore, text: str) -> IStreamServerEndpoint:
 
     Raises ``EndpointError`` for a text that Twisted doesn't understand.
     """
-    kind, arguments = _parse(text)
+    kind, arguments = _parse(_within(text))
     if kind in _WITH_BACKLOG and "backlog" not in arguments:
         text = f"{text}:backlog={limits.LISTEN_BACKLOG}"
     return _from_string(reactor, text)
@@ -48,9 +50,11 @@ def checked(text: str) -> str:
 def reaches_this_host_only(text: str) -> bool:
     """Whether nobody off this host can reach a listener on ``text``; ``EndpointError`` where that can't be told.
 
-    Judged are ``tcp`` and ``tcp6`` by a literal address (a name may mean anything, none means every interface),
-    ``unix`` (always this host) and ``systemd`` by the address of the very socket that was handed over.
+    Judged are ``tcp``, ``tcp6`` and ``ssl`` by a literal address (a name may mean anything, none means every
+    interface), ``unix`` (always this host), ``systemd`` by the address of the very socket that was handed over, and
+    ``haproxy`` by what it stands before.
     """
+    text = _within(text)
     kind, arguments = _parse(text)
     if kind == "unix":
         return True
@@ -131,6 +135,14 @@ def _from_string(reactor: IReactorCore | None, text: str) -> IStreamServerEndpoi
     return endpoint
 
 
+def _within(text: str) -> str:
+    """The endpoint that does the listening."""
+    while _parse(text)[0] == _AROUND:
+        # its name holds no colon, so the first one ends it
+        text = text.partition(":")[2]
+    return text
+
+
 def _parse(text: str) -> tuple[str, dict[str, str]]:
     """The kind and its named arguments. After a TCP port everything must be named: Twisted's order differs by kind."""
     parts: list[list[str]] = [[""]]
@@ -152,6 +164,8 @@ def _parse(text: str) -> tuple[str, dict[str, str]]:
     if not unnamed or len(parts[0]) == 2:
         raise EndpointError(f"{text!r} names no type of endpoint, such as tcp or unix")
     kind = unnamed[0]
+    if kind == _AROUND and parts[1:2] in ([], [[""]]):
+        raise EndpointError(f"{text!r} names no endpoint behind {_AROUND}:, such as {_AROUND}:tcp:1080")
     if kind in _INTERFACES and len(unnamed) > 2:
         raise EndpointError(f"{text!r}: write what follows the port by name, such as interface=127.0.0.1")
     return kind, named

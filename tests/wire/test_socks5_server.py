@@ -1,4 +1,4 @@
-"""wire.socks5_server: RFC 1928 and the login of RFC 1929, whole, cut at every byte, broken in every way (C1, C2, C3)."""
+"""wire.socks5_server: RFC 1928 and 1929, whole, cut at every byte, and broken in every way (rows C1, C2, C3)."""
 
 from itertools import pairwise
 
