@@ -55,5 +55,6 @@ class SocksFusionSide(Side):
         )
         proxy.wait_for_port(agents_port)
         agent = self.twistd("socksfusion-agent", "--copy", str(copy), "--allow", "127.0.0.0/8", log="agent.log")
-        agent.wait_for_text("Connection established")
+        # the message comes a round trip before the Proxy's welcome, from when on it serves
+        agent.wait_for_text("serving as agent")
         self.via = f"socks5:127.0.0.1:{socks_port}"
