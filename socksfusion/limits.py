@@ -215,7 +215,6 @@ DUPLICATE_RETRY_SECONDS: Final = 5.0
 """After `Another agent already connected`: exactly this."""
 UNREGISTERED_RETRY_SECONDS: Final = 300.0
 """After `This agent is not registered` with the reason *unknown*, with a jitter of a tenth."""
-
 OUTBOUND_LOGIN_RETRY_SECONDS: Final = 300.0
 """Wait after a refused login at the network's own proxy, with a random tenth: each try counts against the account."""
 OUTBOUND_REQUESTS: Final = 6
