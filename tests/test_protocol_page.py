@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from socksfusion import limits
-from socksfusion.wire import messages
+from socksfusion.wire import datagrams, messages
 
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 SECTIONS = re.findall(r"^### [\d.]+ `([\w-]+)`: `(\w+)`\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
@@ -22,6 +22,7 @@ KINDS = {
     msgspec.inspect.StrType: "text",
     msgspec.inspect.LiteralType: "text",
     msgspec.inspect.ListType: "array of text",
+    msgspec.inspect.VarTupleType: "array of text",
 }
 
 
@@ -66,6 +67,17 @@ def test_the_examples_are_what_we_read_and_write(shown: str, dump: str) -> None:
     assert messages.encode(received) == record
 
 
+def test_the_datagrams_in_the_example_are_what_we_read_and_write() -> None:
+    (dump,) = re.findall(r"```datagrams\n(.*?)```", PAGE, re.DOTALL)
+    records = datagrams.DatagramReader().receive_data(bytes.fromhex(dump))
+    assert [record.datagram for record in records] == [
+        datagrams.Datagram("192.0.2.53", 53, b"hi"),
+        datagrams.Datagram("192.0.2.53", 161, b"\x05"),
+        datagrams.Datagram("192.0.2.53", 161, b"\x05refused"),
+    ]
+    assert b"".join(datagrams.encode_record(record.kind, record.datagram) for record in records) == bytes.fromhex(dump)
+
+
 def test_the_frame_in_the_example_has_the_records_size() -> None:
     (header,) = re.findall(r"^    (00 00 0001 [0-9a-f ]+?)   00 36 84", PAGE, re.MULTILINE)
     _, _, _, stream, length = struct.unpack("!BBHII", bytes.fromhex(header))
@@ -99,6 +111,11 @@ def test_the_frame_in_the_example_has_the_records_size() -> None:
         f"reads on for up to {limits.REFUSAL_LINGER_SECONDS:g} s",
         f"answers within {limits.URGENT_PING_SECONDS:g} s",
         f"close; within {limits.SESSION_CLOSE_SECONDS:g} s",
+        f"at most {limits.ASSOCIATION_TARGETS} of them on a stream",
+        f"in either direction for {limits.TARGET_IDLE_SECONDS:g} s may be closed",
+        f"more than {limits.ASSOCIATION_QUEUE_BYTES // limits.KIB} KiB on the stream",
+        f"at most {limits.ASSOCIATION_DATAGRAMS_PER_SECOND:,} datagrams a second",
+        f"without a datagram for {limits.ASSOCIATION_IDLE_SECONDS:g} s",
     ],
 )
 def test_the_numbers_are_those_of_the_limits(told: str) -> None:

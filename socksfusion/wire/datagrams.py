@@ -1,5 +1,5 @@
 """Datagrams in two envelopes, sans-IO: the header that a Client puts before each of its own (RFC 1928, section 7), and
-the records in which they cross a stream (docs/protocol.md, section 6.1).
+the records in which they cross a stream (docs/protocol.md, section 7).
 
 A fault in a Client's datagram concerns that datagram alone; after one in a record nobody knows where the next begins.
 """
