@@ -165,7 +165,7 @@ def test_f2_the_variable_that_is_known_has_an_effect(monkeypatch: pytest.MonkeyP
         "tcp6:1080",
         "tcp6:1080:interface=\\:\\:",
         "ssl:1080:interface=127.0.0.1",
-        "haproxy:tcp:1080:interface=127.0.0.1",
+        "haproxy:tcp:1080",
         "nonsense",
         "",
         "systemd:domain=INET:index=0",
@@ -181,6 +181,24 @@ def test_f2_clients_off_loopback_are_refused(endpoint: str) -> None:
 )
 def test_clients_on_this_host(endpoint: str) -> None:
     assert proxy(f"--clients={endpoint}")["clients"] == endpoint
+
+
+@pytest.mark.parametrize("endpoint", ["tcp:1080", "tcp6:1080:interface=\\:\\:", "haproxy:tcp:1080"])
+def test_f2_clients_off_loopback_need_a_login(endpoint: str) -> None:
+    assert proxy(f"--clients={endpoint}", "--authentication=required")["clients"] == endpoint
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])
+def test_f2_ports_off_loopback_need_a_login(address: str) -> None:
+    with pytest.raises(usage.UsageError, match=r"--ports-interface: .* can be reached from other hosts"):
+        proxy(f"--ports-interface={address}")
+    assert proxy(f"--ports-interface={address}", "--authentication=required")["ports-interface"] == address
+
+
+@pytest.mark.parametrize("arguments", [["--authentication=no"], ["--ports-interface=localhost"]])
+def test_f2_a_value_that_means_nothing_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(usage.UsageError):
+        proxy(*arguments)
 
 
 def test_manhole_is_on_loopback_unless_it_names_an_interface() -> None:

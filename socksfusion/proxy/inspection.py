@@ -31,11 +31,11 @@ class Inspection:
         for name, record in sorted(self._snapshot().agents.items()):
             visit = self._connected.get(name)
             scan = self._scans.of(name)
-            state = "revoked" if record.revoked else "away"
+            state = "revoked" if record.revoked else "uninstalled" if record.uninstalled else "away"
             row = [name, state, "", "", "", "", "", record.port or "", scan.id if scan else ""]
             if visit is not None and visit.carrier is not None and visit.since is not None and visit.hello is not None:
                 row[1:7] = [
-                    "serving",
+                    "paused" if record.paused else "serving",
                     visit.peer,
                     printable(visit.hello.program),
                     f"{self._seconds() - visit.since:.0f} s",

@@ -7,21 +7,30 @@ from typing import Any
 
 from twisted.internet.protocol import ServerFactory
 
+from socksfusion import limits
 from socksfusion.endpoints import Listener
 from socksfusion.identity.state import StateFolder
 from socksfusion.program import Program
+from socksfusion.proxy.access import Access
+from socksfusion.proxy.accounts import Accounts
 from socksfusion.proxy.agents import AgentsFactory
+from socksfusion.proxy.associations import Associations
 from socksfusion.proxy.book import Book
 from socksfusion.proxy.certificate import ProxyCertificate
-from socksfusion.proxy.clients import ClientFactory, SocksFront
+from socksfusion.proxy.clients import ClientFactory
 from socksfusion.proxy.connected import ConnectedAgents
+from socksfusion.proxy.front import Front
 from socksfusion.proxy.gate import AgentGate
-from socksfusion.proxy.ports import AgentPorts
+from socksfusion.proxy.guessing import Guessing
+from socksfusion.proxy.host_admin import HostAdmin
+from socksfusion.proxy.live import LiveStreams
+from socksfusion.proxy.ports import OwnPorts
 from socksfusion.proxy.routing import Router
 from socksfusion.proxy.scans import Scans
 from socksfusion.refusals import OverdueRefusals, Refusals
 from socksfusion.registry.schema import Snapshot
 from socksfusion.registry.watch import RegistryWatch
+from socksfusion.repeating import Repeating
 from socksfusion.tunnel.liveness import Liveness
 from socksfusion.tunnel.relay import join
 from socksfusion.tunnel.sweeper import Sweeper
@@ -56,7 +65,8 @@ class Proxy:
             pings_missed=options["pings-missed"],
             heartbeat_seconds=options["heartbeat"],
         )
-        self.gate = AgentGate(self.book, self.connected, self.liveness, self.refusals, options["heartbeat"])
+        admin = HostAdmin(self.book, self.scans.stop_of)
+        self.gate = AgentGate(self.book, self.connected, self.liveness, self.refusals, admin, options["heartbeat"])
         self.agents = AgentsFactory(
             reactor,
             self.certificate.context,
@@ -72,29 +82,44 @@ class Proxy:
     def _serve_clients(self, program: Program) -> None:
         options, reactor = program.options, program.reactor
         self.sweeper = Sweeper(reactor, options["half-closed"])
-        self.router = Router(
-            reactor,
+        self.accounts = Accounts(
             lambda: self.watch.snapshot,
-            self.connected,
-            self.scans,
-            self.refusals,
+            required=options["authentication"] == "required",
             connect_seconds=options["connect-timeout"],
             hold_seconds=options["hold"],
+            scanned=lambda: (scan.agent for scan in self.scans.all()),
         )
-        self.front = SocksFront(
+        self.guessing = Guessing(reactor, self.refusals)
+        self.live = LiveStreams(reactor, self.accounts)
+        self.router = Router(reactor, self.accounts, self.connected, self.scans, self.live, self.refusals)
+        self.front = Front(
             reactor,
             self.router,
+            self.accounts,
+            self.guessing,
             self.refusals,
             partial(join, sweeper=self.sweeper),
+            sweeper=self.sweeper,
+            associations=Associations(reactor, self.router, self.refusals),
             negotiation_seconds=options["negotiation"],
         )
-        self.ports = AgentPorts(reactor, self._front_for, lambda: self.watch.snapshot)
+        self.ports = OwnPorts(
+            reactor,
+            self._front_for,
+            lambda: self.watch.snapshot,
+            self.scans.all,
+            self.book.scan_port_trouble,
+            options["ports-interface"],
+        )
+        self.scans.changed.append(self.ports.look)
 
-    def _front_for(self, agent: str) -> ServerFactory:
-        return ClientFactory(self.front, agent)
+    def _front_for(self, access: Access) -> ServerFactory:
+        return ClientFactory(self.front, access)
 
     def _registry_changed(self, snapshot: Snapshot) -> None:
-        self.gate.registry_changed()
+        self.gate.look()
+        self.scans.registry_changed(snapshot)
+        self.live.look()
         self.ports.look()
 
 
@@ -112,8 +137,11 @@ def build(program: Program) -> None:
         proxy.sweeper,
         proxy.liveness,
         proxy.scans,
+        proxy.router,
         proxy.certificate,
         proxy.gate,
+        Repeating(program.reactor, limits.RIGHTS_SECONDS, proxy.gate.look),
+        proxy.live,
         Listener(program.reactor, options["agents"], proxy.agents),
         Listener(program.reactor, options["clients"], ClientFactory(proxy.front)),
         proxy.ports,

@@ -170,9 +170,12 @@ def test_unknown_key_in_the_configuration(serving: Installation, tmp_path: Path,
     assert_refused(refused, ExitCode.USAGE, f"{config}: unknown key 'allow-everybody'")
 
 
-def test_clients_port_for_everybody(serving: Installation, honest: object) -> None:
-    refused = serving.start("socksfusion-proxy", "--state", str(serving.state), "--clients", "tcp:0")
-    assert_refused(refused, ExitCode.USAGE, "can be reached from other hosts, and clients can't log in yet")
+@pytest.mark.parametrize("option", [("--clients", "tcp:0"), ("--ports-interface", "0.0.0.0")])
+def test_f2_clients_ports_for_everybody_without_a_login(
+    serving: Installation, honest: object, option: tuple[str, str]
+) -> None:
+    refused = serving.start("socksfusion-proxy", "--state", str(serving.state), *option)
+    assert_refused(refused, ExitCode.USAGE, option[0], "can be reached from other hosts", "--authentication required")
 
 
 def test_unknown_variable(serving: Installation, honest: object) -> None:

@@ -1,7 +1,10 @@
 """The Proxy's manhole: what its tables tell."""
 
+from dataclasses import replace
+
 import pytest
 
+from socksfusion.proxy.access import Grant
 from socksfusion.proxy.inspection import Inspection
 from socksfusion.proxy.scans import Scans
 from tests.proxy.gatehouse import Gatehouse, digest
@@ -44,7 +47,7 @@ def inspected(capsys: pytest.CaptureFixture[str]) -> Inspected:
 
 def test_agents(inspected: Inspected) -> None:
     inspected.house.come()
-    inspected.scans.touch("acme")
+    inspected.scans.begin(Grant("acme", None, None, (), 10, 20))
     inspected.house.pass_time(3)
     inspected.house.book.revoke("other")
     acme, other = inspected.agents()
@@ -63,6 +66,17 @@ def test_agents(inspected: Inspected) -> None:
         "scan": scan.id,
     }
     assert {name: cell for name, cell in other.items() if cell} == {"agent": "other", "state": "revoked"}
+
+
+def test_what_its_admin_did(inspected: Inspected) -> None:
+    inspected.house.come()
+    snapshot = inspected.house.book.snapshot
+    agents = {
+        "acme": replace(snapshot.agents["acme"], paused=True),
+        "other": replace(snapshot.agents["other"], uninstalled=True),
+    }
+    inspected.house.book.publish(replace(snapshot, agents=agents))
+    assert [row["state"] for row in inspected.agents()] == ["paused", "uninstalled"]
 
 
 def test_streams_are_the_clients_alone(inspected: Inspected) -> None:
