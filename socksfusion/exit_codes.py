@@ -18,6 +18,9 @@ class ExitCode(IntEnum):
     """An argument, an option, the configuration file or an environment variable is wrong, or a secret lies open."""
     STATE = 3
     """The state folder (Proxy) or the copy file (Agent) can't be used."""
+    NOT_TESTED = 3
+    """`scan show` and `scan stop` only: something of the scan was cut or not tested. The number is STATE's, of which it
+    is an alias here; with STATE a line on standard error begins with ``socksfusion:``, with this one none does."""
     LISTEN = 4
     """A listener can't be opened."""
     REPLACED = 5

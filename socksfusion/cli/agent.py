@@ -2,17 +2,23 @@
 
 import json
 import shlex
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from socksfusion.cli.agent_report import as_json, as_lines, as_table
-from socksfusion.cli.state_option import given_state, state_option
+from socksfusion.cli.agent_rights import port, remove, restore, revoke, tell_token, token
+from socksfusion.cli.completion import agent_names
+from socksfusion.cli.parameters import Networks, Until
+from socksfusion.cli.state_option import given_state, open_registry, state_option
 from socksfusion.errors import UsageError
 from socksfusion.identity.authority import Issued
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.names import PROXY_PORT, check_agent_name, format_proxy, parse_proxy
 from socksfusion.identity.state import StateFolder
+from socksfusion.identity.tokens import mint_token, token_digest
 from socksfusion.registry.store import Registry, RegistryError
 
 
@@ -32,45 +38,67 @@ _out_option = click.option(
     type=click.Path(path_type=Path),
     help="Where to write the copy; an existing file is never replaced.  [default: NAME.agent]",
 )
+_SCOPE_HELP = "Networks that were agreed on: the agent reaches no other, whatever it is asked."
+_EXPIRES_HELP = "How long it may come in, such as 14d, from now on"
 
 
 @agent.command(
     short_help="Register an agent and write its copy.",
     epilog="\b\nExamples:\n  socksfusion agent add acme\n"
+    "  socksfusion agent add acme --scope 10.20.0.0/16,10.21.0.7 --expires 14d\n"
     "  socksfusion agent add acme --proxy [2001:db8::1]:8443 --out /tmp/acme.agent",
 )
 @click.argument("name")
 @click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: {_USUAL}]")
+@click.option(
+    "--scope", metavar="CIDR,...", type=Networks(), default=(), help=f"{_SCOPE_HELP}  [default: none was agreed]"
+)
+@click.option("--expires", metavar="TIME", type=Until(), help=f"{_EXPIRES_HELP}.  [default: never]")
 @_out_option
 @state_option
-def add(name: str, proxy: str | None, out: Path | None) -> None:
+def add(name: str, proxy: str | None, scope: tuple[str, ...], expires: float | None, out: Path | None) -> None:
     """Register the agent NAME and write its copy: the one file that its machine needs.
+
+    Prints the token that opens this agent to clients.
 
     NAME is 1 to 64 of the characters a-z A-Z 0-9 . _ -, the first a letter or digit.
     """
-    state = given_state().open()
+    state, secret = given_state().open(), mint_token()
+    until = _moment(expires)
     with Registry.open(state.registry_file) as registry:
         registry.check_new(name)
-        copy, issued = _mint(state, name, proxy)
+        copy, issued = _mint(state, name, proxy, scope, until)
         path = _save(copy, out)
+        kept = copy.proxy if proxy is not None else None
         try:
-            registry.add_agent(name, issued.digest, copy.proxy if proxy is not None else None)
+            registry.add_agent(name, issued.digest, kept, token=token_digest(secret), scope=scope, expires=until)
         except RegistryError:
             path.unlink()
             raise
     click.echo(f"Registered agent {name}; its copy for the Proxy at {copy.proxy} is {path}.")
     _tell_next(path)
+    tell_token(name, secret)
+
+
+def _moment(span: float | None) -> float | None:
+    """Whole Unix seconds, since the copy tells them to its second."""
+    return None if span is None else float(int(time.time() + span))
 
 
 @agent.command(
     short_help="Write a new copy for an agent.",
-    epilog="\b\nExample:\n  socksfusion agent renew acme --out acme-2.agent",
+    epilog="\b\nExamples:\n  socksfusion agent renew acme --out acme-2.agent\n"
+    "  socksfusion agent renew acme --scope none --expires 14d --out acme-2.agent",
 )
-@click.argument("name")
+@click.argument("name", shell_complete=agent_names)
 @click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: the kept one, or {_USUAL}]")
+@click.option(
+    "--scope", metavar="CIDR,...|none", type=Networks(none=True), help=f"{_SCOPE_HELP}  [default: what was agreed last]"
+)
+@click.option("--expires", metavar="TIME|never", help=f"{_EXPIRES_HELP}, or never.  [default: as it was]")
 @_out_option
 @state_option
-def renew(name: str, proxy: str | None, out: Path | None) -> None:
+def renew(name: str, proxy: str | None, scope: tuple[str, ...] | None, expires: str | None, out: Path | None) -> None:
     """Write a new copy for the agent NAME.
 
     The older copy works until the new one first connects; then the older one is refused for good.
@@ -78,10 +106,14 @@ def renew(name: str, proxy: str | None, out: Path | None) -> None:
     state = given_state().open()
     with Registry.open(state.registry_file) as registry:
         found = registry.agent(name)
-        copy, issued = _mint(state, name, found.proxy if proxy is None else proxy)
+        changes: dict[str, Any] = {} if scope is None else {"scope": scope}
+        if expires is not None:
+            changes["expires"] = _moment(Until().convert(expires, None, None))
+        agreed = {"scope": found.scope, "expires": found.expires, **changes}
+        copy, issued = _mint(state, name, found.proxy if proxy is None else proxy, **agreed)
         path = _save(copy, out)
         try:
-            registry.renew_agent(name, issued.digest, copy.proxy if proxy is not None else None)
+            registry.renew_agent(name, issued.digest, copy.proxy if proxy is not None else None, **changes)
         except RegistryError:
             path.unlink()
             raise
@@ -93,13 +125,16 @@ def renew(name: str, proxy: str | None, out: Path | None) -> None:
     _tell_next(path)
 
 
-def _mint(state: StateFolder, name: str, proxy: str | None) -> tuple[AgentCopy, Issued]:
+def _mint(
+    state: StateFolder, name: str, proxy: str | None, scope: tuple[str, ...], expires: float | None
+) -> tuple[AgentCopy, Issued]:
     check_agent_name(name)
     host, port = parse_proxy(proxy) if proxy is not None else (_usual_name(state), PROXY_PORT)
     if host not in state.certificate_names():
         raise UsageError(f"the Proxy's certificate is not for {host}; add it by: socksfusion init --name {host}")
     issued = state.authority().issue_agent(name)
-    copy = AgentCopy(name, format_proxy(host, port), state.ca_pem(), issued.certificate_pem, issued.key_pem)
+    pem = state.ca_pem(), issued.certificate_pem, issued.key_pem
+    copy = AgentCopy(name, format_proxy(host, port), *pem, scope=scope, expires=expires)
     return copy, issued
 
 
@@ -132,8 +167,7 @@ def _tell_next(path: Path) -> None:
 @state_option
 def list_(wants_json: bool) -> None:
     """Show all agents: connected or not, last seen, from where, version, last error."""
-    state = given_state().open()
-    with Registry.open(state.registry_file) as registry:
+    with open_registry() as registry:
         served, found = registry.is_served(), registry.agents()
     if wants_json:
         click.echo(json.dumps([as_json(one, served) for one in found], indent=2))
@@ -147,13 +181,12 @@ def list_(wants_json: bool) -> None:
     short_help="Show an agent with its keys.",
     epilog="\b\nExamples:\n  socksfusion agent show acme\n  socksfusion agent show acme --json",
 )
-@click.argument("name")
+@click.argument("name", shell_complete=agent_names)
 @click.option("--json", "wants_json", is_flag=True, help="Print a JSON object instead.")
 @state_option
 def show(name: str, wants_json: bool) -> None:
     """Show the agent NAME with its keys."""
-    state = given_state().open()
-    with Registry.open(state.registry_file) as registry:
+    with open_registry() as registry:
         served, found, keys = registry.is_served(), registry.agent(name), registry.agent_keys(name)
     if wants_json:
         click.echo(json.dumps(as_json(found, served, keys), indent=2))
@@ -161,62 +194,5 @@ def show(name: str, wants_json: bool) -> None:
         click.echo(as_lines(found, served, keys))
 
 
-@agent.command(short_help="Shut an agent out.", epilog="\b\nExample:\n  socksfusion agent revoke acme")
-@click.argument("name")
-@state_option
-def revoke(name: str) -> None:
-    """Shut the agent NAME out: its session ends, and its copy is refused until `agent restore`."""
-    state = given_state().open()
-    with Registry.open(state.registry_file) as registry:
-        changed = registry.revoke_agent(name)
-    if changed:
-        click.echo(f"Agent {name} is revoked; undo it by: socksfusion agent restore {name}")
-    else:
-        click.echo(f"Agent {name} was revoked already; nothing was changed.")
-
-
-@agent.command(short_help="Undo revoke.", epilog="\b\nExample:\n  socksfusion agent restore acme")
-@click.argument("name")
-@state_option
-def restore(name: str) -> None:
-    """Undo `agent revoke`: the agent's copy is let in again."""
-    state = given_state().open()
-    with Registry.open(state.registry_file) as registry:
-        changed = registry.restore_agent(name)
-    if changed:
-        click.echo(
-            f"Agent {name} may connect again; a running Agent tries within some minutes, or at once if restarted."
-        )
-    else:
-        click.echo(f"Agent {name} was not revoked; nothing was changed.")
-
-
-@agent.command(
-    short_help="Give an agent a SOCKS port of its own.",
-    epilog="\b\nExamples:\n  socksfusion agent port acme 1081\n  socksfusion agent port acme none",
-)
-@click.argument("name")
-@click.argument("port", metavar="PORT|none")
-@state_option
-def port(name: str, port: str) -> None:
-    """Give the agent NAME a SOCKS port of its own; `none` takes it away.
-
-    The port stays this agent's, connected or not, until it is taken away. The Proxy's log says if it can't be opened:
-    the shared port (1080) is taken already.
-    """
-    number = _port(port)
-    state = given_state().open()
-    with Registry.open(state.registry_file) as registry:
-        registry.set_port(name, number)
-    if number is None:
-        click.echo(f"Agent {name} has no port of its own.")
-    else:
-        click.echo(f"Port {number} is agent {name}'s; clients use it as SOCKS5 proxy 127.0.0.1:{number}.")
-
-
-def _port(text: str) -> int | None:
-    if text == "none":
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
-        raise UsageError("PORT is a number from 1 to 65535, or none")
-    return int(text)
+for command in (revoke, restore, remove, port, token):
+    agent.add_command(command)

@@ -1,9 +1,10 @@
 """Agents as people and programs read them: table, lines, JSON."""
 
+import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
+from socksfusion.cli.tables import as_columns, as_facts, moment
 from socksfusion.registry.store import Agent, AgentKey
 
 _HEADINGS = ("NAME", "STATE", "PORT", "LAST SEEN", "FROM", "VERSION", "LAST ERROR")
@@ -13,6 +14,12 @@ def state_of(agent: Agent, served: bool) -> str:
     """One word for people; ``served``: whether a Proxy is at work, without which nobody is connected."""
     if agent.revoked:
         return "revoked"
+    if agent.shut_out(time.time()):
+        return "expired"
+    if agent.uninstalled:
+        return "uninstalled"
+    if agent.paused and agent.connected and served:
+        return "paused"
     if agent.connected and served:
         return "connected"
     return "new" if agent.last_seen is None else "offline"
@@ -20,10 +27,7 @@ def state_of(agent: Agent, served: bool) -> str:
 
 def as_table(agents: Sequence[Agent], served: bool) -> str:
     """A line an agent under a line of headings."""
-    rows = [_HEADINGS, *(_row(agent, served) for agent in agents)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return as_columns(_HEADINGS, (_row(agent, served) for agent in agents))
 
 
 def _row(agent: Agent, served: bool) -> tuple[str, ...]:
@@ -42,8 +46,14 @@ def as_lines(agent: Agent, served: bool, keys: Sequence[AgentKey]) -> str:
     """A line a fact."""
     facts = [*zip(_HEADINGS, _row(agent, served), strict=True), ("CREATED", moment(agent.created) or "-")]
     facts.append(("PROXY", agent.proxy or "the first name given to init, port 443"))
+    facts.append(("SCOPE", ", ".join(agent.scope) or "none was agreed"))
+    facts.append(("EXPIRES", moment(agent.expires) or "never"))
+    if agent.paused:
+        until = moment(agent.paused_until)
+        facts.append(("PAUSED", "by its admin" + (f", until {until}" if until else "")))
+    facts.append(("TOKEN", "it has one" if agent.token else "none; make one by: socksfusion agent token " + agent.name))
     facts += [("KEY", f"{key.digest.hex()} {key.state}, made {moment(key.created)}") for key in keys]
-    return "\n".join(f"{heading.lower() + ':':<12}{value}" for heading, value in facts)
+    return as_facts(facts)
 
 
 def as_json(agent: Agent, served: bool, keys: Sequence[AgentKey] | None = None) -> dict[str, Any]:
@@ -59,14 +69,14 @@ def as_json(agent: Agent, served: bool, keys: Sequence[AgentKey] | None = None) 
         "last_address": agent.last_address,
         "last_version": agent.last_version,
         "last_error": agent.last_error,
+        "scope": list(agent.scope),
+        "expires": moment(agent.expires),
+        "paused": agent.paused,
+        "paused_until": moment(agent.paused_until),
+        "uninstalled": agent.uninstalled,
     }
     if keys is not None:
         record["keys"] = [
             {"sha256": key.digest.hex(), "state": key.state, "created": moment(key.created)} for key in keys
         ]
     return record
-
-
-def moment(seconds: float | None) -> str | None:
-    """Unix seconds as local time, ISO 8601 with offset."""
-    return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")

@@ -15,7 +15,9 @@ try:
     import click
 
     from socksfusion.cli.agent import agent
+    from socksfusion.cli.client import client
     from socksfusion.cli.init import init
+    from socksfusion.cli.scan import scan
     from socksfusion.cli.state_option import state_option
 except ModuleNotFoundError as missing:
     complain("socksfusion", f"{missing.name} is not installed here; {install_hint('proxy')}")
@@ -61,10 +63,17 @@ Examples:
   socksfusion init --name proxy.example.org
   socksfusion agent add acme
   socksfusion agent list
+  socksfusion client add alice --agents acme
+  socksfusion scan start acme --for 2h
 
 \b
 Exit codes: 0 done; 2 an argument, option or variable is wrong, or a secret lies open;
-3 the state folder or its registry can't be used; 1 anything else.
+3 the state folder or its registry can't be used, or, of `scan show` and `scan stop`, which
+print the scan then: something was not tested; 1 anything else.
+
+\b
+Completion of names by TAB, in bash (or zsh, fish):
+  eval "$(_SOCKSFUSION_COMPLETE=bash_source socksfusion)"
 """
 
 
@@ -72,11 +81,11 @@ Exit codes: 0 done; 2 an argument, option or variable is wrong, or a secret lies
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @state_option
 def main() -> None:
-    """Set up a SocksFusion Proxy and its agents."""
+    """Set up a SocksFusion Proxy, its agents, clients and scans."""
 
 
-main.add_command(init)
-main.add_command(agent)
+for command in (init, agent, client, scan):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="socksfusion")

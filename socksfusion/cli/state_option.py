@@ -12,6 +12,7 @@ from twisted.python.usage import UsageError as UnknownVariable
 from socksfusion.errors import UsageError
 from socksfusion.identity.state import StateFolder
 from socksfusion.options import STATE_VARIABLE, refuse_unknown_variables
+from socksfusion.registry.store import Registry
 
 
 def state_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,14 +34,24 @@ def _remember(context: click.Context, _parameter: click.Parameter, value: Path |
 
 def given_state() -> StateFolder:
     """The state folder that the command was given, not opened yet; raises ``UsageError`` where it was given none."""
+    return state_of(click.get_current_context())
+
+
+def state_of(context: click.Context) -> StateFolder:
+    """The same for a command that may not run yet, by its context."""
     try:
         refuse_unknown_variables(os.environ)
     except UnknownVariable as error:
         raise UsageError(str(error))
-    path = click.get_current_context().find_root().obj or os.environ.get(STATE_VARIABLE)
+    path = context.find_root().obj or os.environ.get(STATE_VARIABLE)
     if not path:
         raise UsageError(f"say where the state folder is: --state DIR, or the environment variable {STATE_VARIABLE}")
     return StateFolder(Path(path).absolute())
+
+
+def open_registry() -> Registry:
+    """The registry of the given state folder; raises ``OperatorError``."""
+    return Registry.open(given_state().open().registry_file)
 
 
 def to_type(state: StateFolder, command: str, arguments: str) -> str:

@@ -11,7 +11,10 @@ from socksfusion import limits
 
 def mint_token() -> str:
     """A new token, of letters, digits, ``-`` and ``_``; to be shown once and kept nowhere."""
-    return secrets.token_urlsafe(limits.TOKEN_BYTES)
+    while True:
+        token = secrets.token_urlsafe(limits.TOKEN_BYTES)
+        if token[0].isalnum():  # no tool takes it for an option of its own
+            return token
 
 
 def token_digest(token: bytes | str) -> bytes:

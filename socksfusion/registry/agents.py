@@ -117,6 +117,13 @@ class Agents:
             connection.execute(keys.delete().where(keys.c.agent == name))
             connection.execute(agents.delete().where(agents.c.name == name))
 
+    def check_port(self, name: str, port: int) -> None:
+        """Raise what ``set_port`` would."""
+        ports.check_port(port)
+        with self._session.read() as connection:
+            require_agent(connection, name)
+            ports.refuse_taken(connection, port, name, self._session.now())
+
     def set_port(self, name: str, port: int | None) -> None:
         """Give the agent a clients' port of its own, or ``None``. No other agent gets the port unless it is freed."""
         if port is not None:

@@ -4,7 +4,7 @@ Synchronous; each method is one transaction and raises ``RegistryError``. What h
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -134,18 +134,6 @@ class Registry(Agents):
                 return int(cursor.execute("PRAGMA data_version").fetchone()[0])
             finally:
                 cursor.close()
-
-    def start_scan(self, scan: Scan) -> None:
-        """``scans.start``."""
-        self.scans.start(scan)
-
-    def touch_scans(self, batch: Mapping[str, float]) -> None:
-        """``scans.touch``."""
-        self.scans.touch(batch)
-
-    def end_scan(self, scan: str, ended: float) -> bool:
-        """``scans.end``."""
-        return self.scans.end(scan, ended, "idle")
 
     # -- is a Proxy at work here ----------------------------------------------------------------------------------
 

@@ -50,6 +50,14 @@ def registry(ready: Command, folder: StateFolder) -> Registry:
     return Registry.open(folder.registry_file)
 
 
+def told(result: Result) -> str:
+    """The one line of an error."""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("socksfusion: ")
+    return lines[0]
+
+
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `socksfusion` as a process of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SOCKSFUSION_")}

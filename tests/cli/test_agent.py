@@ -5,25 +5,17 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from socksfusion.cli.agent_report import moment
+from socksfusion.cli.tables import moment
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.keys import key_digest
 from socksfusion.identity.state import StateFolder
 from socksfusion.registry.schema import Seen
 from socksfusion.registry.store import Registry
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, told
 
 
 def digest(path: str) -> bytes:
     return key_digest(x509.load_pem_x509_certificate(AgentCopy.load(Path(path)).certificate_pem))
-
-
-def told(result: object) -> str:
-    """The one line of an error."""
-    lines = result.stderr.splitlines()  # type: ignore[attr-defined]
-    assert len(lines) == 1
-    assert lines[0].startswith("socksfusion: ")
-    return str(lines[0])
 
 
 # -- add and renew ------------------------------------------------------------------------------------------------
@@ -173,6 +165,11 @@ def test_json(ready: Command, registry: Registry) -> None:
         "last_address": "192.0.2.7:4000",
         "last_version": "1.2",
         "last_error": None,
+        "scope": [],
+        "expires": None,
+        "paused": False,
+        "paused_until": None,
+        "uninstalled": False,
     }
     shown = json.loads(ready("agent", "show", "acme", "--json").stdout)
     assert [key["state"] for key in shown.pop("keys")] == ["pending"]
@@ -188,46 +185,20 @@ def test_nobody_is_connected_without_a_proxy(ready: Command, registry: Registry)
     assert "offline" in ready("agent", "list").stdout
 
 
-# -- revoke, restore, port ----------------------------------------------------------------------------------------
-
-
-def test_revoke_and_restore(ready: Command, registry: Registry) -> None:
-    ready("agent", "add", "acme")
-    assert "undo it by: socksfusion agent restore acme" in ready("agent", "revoke", "acme").stdout
-    assert registry.agent("acme").revoked
-    assert "revoked" in ready("agent", "list").stdout
-    assert "nothing was changed" in ready("agent", "revoke", "acme").stdout
-    assert "no copy of it works until: socksfusion agent restore acme" in (
-        ready("agent", "renew", "acme", "--out", "acme-2.agent").stdout
-    )
-    assert "may connect again" in ready("agent", "restore", "acme").stdout
-    assert not registry.agent("acme").revoked
-    assert "nothing was changed" in ready("agent", "restore", "acme").stdout
-
-
-def test_port(ready: Command, registry: Registry) -> None:
-    ready("agent", "add", "acme")
-    ready("agent", "add", "other")
-    assert "127.0.0.1:1081" in ready("agent", "port", "acme", "1081").stdout
-    assert registry.agent("acme").port == 1081
-    taken = ready("agent", "port", "other", "1081")
-    assert taken.exit_code == 2
-    assert "port 1081 is agent acme's" in told(taken)
-    assert ready("agent", "port", "acme", "none").exit_code == 0
-    assert registry.agent("acme").port is None
-    assert ready("agent", "port", "other", "1081").exit_code == 0
-
-
-@pytest.mark.parametrize("port", ["0", "65536", "1e3", "٤", "", "all", "100000"])
-def test_no_ports(ready: Command, port: str) -> None:
-    ready("agent", "add", "acme")
-    result = ready("agent", "port", "acme", port)
-    assert result.exit_code == 2
-    assert "from 1 to 65535, or none" in told(result)
+# -- names -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "command", [["show", "x"], ["renew", "x"], ["revoke", "x"], ["restore", "x"], ["port", "x", "1081"]]
+    "command",
+    [
+        ["show", "x"],
+        ["renew", "x"],
+        ["revoke", "x"],
+        ["restore", "x"],
+        ["port", "x", "1081"],
+        ["remove", "x"],
+        ["token", "x"],
+    ],
 )
 def test_unknown_agents(ready: Command, command: list[str]) -> None:
     result = ready("agent", *command)

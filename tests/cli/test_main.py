@@ -13,7 +13,9 @@ from tests.cli.conftest import Command, process
 
 COMMANDS = [
     ["init"],
-    *(["agent", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "port")),
+    *(["agent", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "remove", "port", "token")),
+    *(["client", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "agents", "allow")),
+    *(["scan", name] for name in ("start", "list", "show", "stop", "prune", "watch")),
 ]
 
 

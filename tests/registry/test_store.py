@@ -4,7 +4,7 @@ import pytest
 
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
-from socksfusion.registry.schema import Agent, Scan, Seen
+from socksfusion.registry.schema import Agent, Seen
 from socksfusion.registry.store import RefusedChange, Registry, RegistryError
 from tests.registry.conftest import NEW, NEWER, OLD, STRANGE, Now
 
@@ -43,7 +43,7 @@ def test_unknown_agents(registry: Registry) -> None:
         lambda: registry.revoke_agent("nobody"),
         lambda: registry.restore_agent("nobody"),
         lambda: registry.set_port("nobody", 1081),
-        lambda: registry.start_scan(Scan("1", "nobody", 1.0, None, 1.0)),
+        lambda: registry.remove_agent("nobody"),
     ):
         with pytest.raises(RefusedChange, match="there is no agent nobody; see: socksfusion agent list"):
             attempt()
@@ -160,24 +160,11 @@ def test_text_from_outside_is_made_printable(registry: Registry) -> None:
     assert len(agent.last_error) == 256
 
 
-def test_a_scan(registry: Registry) -> None:
-    registry.add_agent("acme", OLD)
-    registry.start_scan(Scan("one", "acme", 5.0, None, 5.0))
-    registry.start_scan(Scan("two", "acme", 6.0, None, 6.0))
-    registry.touch_scans({"one": 7.0, "unknown": 8.0})
-    registry.touch_scans({})
-    assert registry.end_scan("two", 9.0)
-    assert not registry.end_scan("two", 10.0)
-    assert not registry.end_scan("unknown", 10.0)
-    assert dict(registry.snapshot().scans) == {"one": Scan("one", "acme", 5.0, None, 7.0)}
-
-
 def test_generation_counts_what_a_snapshot_shows(registry: Registry) -> None:
     before = registry.generation
     registry.add_agent("acme", OLD)
     assert registry.generation == before + 1
     registry.write_seen([Seen("acme", at=1.0)])
-    registry.touch_scans({"one": 1.0})
     assert registry.generation == before + 1
 
 
