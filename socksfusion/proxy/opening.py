@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from socksfusion.log import printable
 from socksfusion.proxy.scan_record import ScanRecord
-from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.tunnel.stream import CarrierLost, StreamTransport
 from socksfusion.wire.messages import (
     AssociateReply,
     AssociateRequest,
@@ -61,6 +61,8 @@ class Opening(Protocol):
 
     Between :meth:`expect_answer` and the reply there may be ``outer_seconds``. Cancelling ``result`` resets the stream,
     which cancels the Agent's dial; before there is one it calls ``withdrawn``, which whoever keeps it waiting has set.
+    ``carrier_lost`` is called where the carrier is lost before the reply: the Agent may have dialled, but no byte of
+    the Client's has left, and the same may be asked for again.
     """
 
     transport: StreamTransport
@@ -68,6 +70,9 @@ class Opening(Protocol):
     def __init__(self, clock: IReactorTime, outer_seconds: float) -> None:
         self.result: Deferred[Opened] = Deferred(self._cancelled)
         self.withdrawn: Callable[[], object] | None = None
+        self.carrier_lost: Callable[[], object] | None = None
+        self.asked = False
+        """Whether an Agent has been asked, and was not lost meanwhile."""
         self._clock = clock
         self._outer_seconds = outer_seconds
         self._request: Request | None = None
@@ -100,6 +105,8 @@ class Opening(Protocol):
     def begin(self, transport: StreamTransport, request: Request) -> None:
         """The stream is there: ask."""
         self._request = request
+        self._reader = HeadReader()
+        self.asked = True
         transport.protocol = self
         self.makeConnection(transport)  # type: ignore[no-untyped-call]
         transport.write(encode(request))
@@ -132,6 +139,10 @@ class Opening(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream ended before the reply: the dial may or may not have been made."""
+        if isinstance(reason.value, CarrierLost) and self.carrier_lost is not None and not self._done:
+            self.asked = False
+            self.carrier_lost()
+            return
         why = "the Proxy ended it" if reason.check(ConnectionAborted) else "the agent was lost"
         self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"{why} during the dial"))
 
@@ -149,7 +160,7 @@ class Opening(Protocol):
         self._leave()
 
     def _leave(self) -> None:
-        if self.transport is not None:
+        if self.asked:
             self.transport.abortConnection()
         elif self.withdrawn is not None:
             self.withdrawn()

@@ -6,10 +6,12 @@ not look like a closed port.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.proxy.access import Access, Grant, WhyNot
@@ -50,6 +52,8 @@ class _Ask:
     record: ScanRecord | None = None
     waited: bool = False
     """Whether time has passed since its rights were judged."""
+    lost: int = 0
+    """How often its agent was lost while it was asked."""
 
     @property
     def user(self) -> str:
@@ -57,12 +61,14 @@ class _Ask:
         return self.grant.client or self.grant.scan or self.access.peer.rsplit(":", 1)[0]
 
 
-class Router:
+class Router(Service):
     """Opens Clients' connections through the Agents that serve.
 
-    Rights are judged at every open, and again where it had to wait. Opens wait for their Agent at most
-    ``limits.HELD_OPENS`` an Agent.
+    Rights are judged at every open, and again where it had to wait. Opens wait for their Agent, also those that its
+    loss has interrupted: at most ``limits.HELD_OPENS`` an Agent. When the router is stopped, those are answered.
     """
+
+    name = "router"
 
     def __init__(
         self,
@@ -80,7 +86,16 @@ class Router:
         self._live = live
         self._refusals = refusals
         self._held: dict[str, HeldOpens[_Ask]] = {}
+        self._stopping = False
         connected.arrived.append(self._agent_arrived)
+
+    def stopService(self) -> None:
+        """Nobody comes back any more: what waits is told so, and stands in its scan's record."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._stopping = True
+        for held in self._held.values():
+            for ask in held.take_all():
+                self._refuse(ask, _STOPPED)
 
     def open(self, host: str, port: int, access: Access) -> Deferred[Opened]:
         """Open ``host:port`` for ``access``. The result never fails; cancelling it cancels the dial."""
@@ -99,7 +114,8 @@ class Router:
         # longer than the Agent's own limits: a dial that waits for its turn has not been tried and is no time-out
         outer_seconds = limits.DIAL_WAIT_SECONDS + judged.connect_seconds + limits.ANSWER_MARGIN_SECONDS
         ask = _Ask(target, access, judged, Opening(self._clock, outer_seconds))
-        result = ask.opening.result.addCallback(partial(self._ended, ask))
+        ask.opening.carrier_lost = partial(self._carrier_lost, ask)
+        result = ask.opening.result.addCallbacks(partial(self._ended, ask), partial(self._given_up, ask))
         self._start(ask)
         return result
 
@@ -155,6 +171,9 @@ class Router:
         ask.opening.expect_nothing()
         ask.waited = True
         ask.record = ask.record or self._scans.find(ask.grant)
+        if self._stopping:
+            self._refuse(ask, _STOPPED)
+            return
         if ask.record is None or seconds <= 0:
             self._refuse(ask, WhyNot("away", f"agent {agent} is not connected"))
             return
@@ -164,6 +183,17 @@ class Router:
         crowded_out = held.add(ask, ask.user, seconds, partial(self._refuse, ask, late))
         if crowded_out is not None:
             self._refuse(crowded_out, WhyNot("crowded", f"{len(held)} opens wait for agent {agent} already"))
+
+    def _carrier_lost(self, ask: _Ask) -> None:
+        """Its agent was lost before it could tell how the dial ended: it is asked again when it is back."""
+        judged = self._accounts.standing(ask.access)
+        ask.lost += 1
+        if isinstance(judged, WhyNot):
+            self._refuse(ask, judged)
+        elif ask.lost > limits.LOST_DIALS:
+            self._refuse(ask, WhyNot("lost", f"agent {ask.grant.agent} was lost during the dial, {ask.lost} times"))
+        else:
+            self._start(ask)
 
     def _agent_arrived(self, visit: Visit) -> None:
         held = self._held.pop(visit.agent, None)
@@ -184,6 +214,12 @@ class Router:
                 ask.record.stream_opened(host, port, opened.stream, opened.bound_host, opened.early)
         return opened
 
+    def _given_up(self, ask: _Ask, failure: Failure) -> Failure:
+        """Its Client went away. Where that was before anything was tried, its target says nothing about itself."""
+        if ask.record is not None and ask.target is not None and not ask.opening.asked:
+            ask.record.not_tried(*ask.target, f"its client went away before agent {ask.grant.agent} could be asked")
+        return failure
+
     def _refuse(self, ask: _Ask, why: WhyNot) -> None:
         if not ask.opening.done:
             ask.opening.finish(self._refused(ask.target, ask.access, why))
@@ -193,6 +229,9 @@ class Router:
         kind = "denied" if why.reply is Reply.NOT_ALLOWED else "not-tested"
         self._refusals.refuse(f"{kind}-{why.rule}", access.peer, f"{what} was not tried: {why.text}")
         return Opened(why.reply, detail=why.text)
+
+
+_STOPPED: Final = WhyNot("stopped", "the Proxy was stopped")
 
 
 def _lacking(visit: Visit, ask: _Ask) -> WhyNot | None:

@@ -94,9 +94,13 @@ class Record:
         self.scan = Scan(name, agent, 0, None, 0)
         self.results: list[tuple[str, int, Reply, str]] = []
         self.opened: list[tuple[str, int, str, int]] = []
+        self.left: list[tuple[str, int, str]] = []
 
     def result(self, access: Access, host: str, port: int, reply: Reply, detail: str) -> None:
         self.results.append((host, port, reply, detail))
+
+    def not_tried(self, host: str, port: int, why: str) -> None:
+        self.left.append((host, port, why))
 
     def stream_opened(self, host: str, port: int, stream: Any, source: str, early: int = 0) -> None:
         self.opened.append((host, port, source, early))
@@ -396,6 +400,37 @@ def test_a_scans_record_hears_of_every_end(routing: Routing) -> None:
         ("192.0.2.1", 82, Reply.GENERAL_FAILURE, "agent a did not come back within 20 s"),
     ]
     assert record.opened == [("192.0.2.1", 80, "198.51.100.7", 6)]
+
+
+@pytest.mark.parametrize("waits_for", ["agent", "stream", "answer"])
+def test_a_client_that_goes_before_anything_was_tried_leaves_its_target_untested(
+    routing: Routing, waits_for: str
+) -> None:
+    """One that goes while the Agent dials has had its own reason: it has waited for an answer, and got none."""
+    record = routing.scans.run("a")
+    routing.arrive(state="full" if waits_for == "stream" else "open")
+    if waits_for == "agent":
+        routing.leave()
+    opening = routing.open()
+    opening.addErrback(lambda _: None)
+    opening.cancel()
+    gone = ("192.0.2.1", 80, "its client went away before agent a could be asked")
+    assert record.left == ([] if waits_for == "answer" else [gone])
+    assert record.results == []
+
+
+def test_what_waits_when_the_proxy_is_stopped_is_answered_and_recorded(routing: Routing) -> None:
+    record = routing.scans.run("a")
+    carrier = routing.arrive()
+    routing.leave()
+    held, later = routing.open(), routing.open(port=81)
+    routing.router.stopService()
+    in_the_end = routing.open(port=82)
+    for opening in (held, later, in_the_end):
+        assert outcome_of(opening) == (Reply.GENERAL_FAILURE, "the Proxy was stopped")
+    assert [port for _, port, *_ in record.results] == [80, 81, 82]
+    assert carrier.streams == []
+    assert not routing.clock.getDelayedCalls()
 
 
 def test_a_scans_own_hold(routing: Routing) -> None:
