@@ -162,6 +162,14 @@ CARRIER_FLUSH_BYTES: Final = 128 * KIB
 """Frames that go into one flush of the carrier."""
 PLAIN_READ_BYTES: Final = 128 * KIB
 """One read of a Client's or Target's socket."""
+BANDWIDTH_BURST_SECONDS: Final = 0.1
+"""Under a limit of bytes a second, those of this time may pass at once."""
+BANDWIDTH_TICK_SECONDS: Final = 0.01
+"""Under that limit those who wait are looked at this often at most."""
+BANDWIDTH_READ_SECONDS: Final = 0.02
+"""Under that limit one read of a Target's socket takes at most the bytes of this time."""
+BANDWIDTH_READ_BYTES: Final = 4 * KIB
+"""But never less than this."""
 RECORD_BYTES: Final = 16 * KIB
 """The largest control message."""
 NARROWING_NETWORKS: Final = 256
@@ -233,8 +241,8 @@ SCAN_PORT_LAST: Final = 29999
 """The last of those ports; they lie below what Linux takes for outgoing connections."""
 SCAN_PORT_RESERVED_DAYS: Final = 30
 """A port of an ended scan, or one taken from an agent, is kept so long from what would use it for another agent."""
-SCAN_NOTED_SECONDS: Final = 1.0
-"""What scans found is collected this often, and that the time of one is over is seen."""
+SCAN_LOOK_SECONDS: Final = 1.0
+"""Between two looks at which scans are active and which are over."""
 SCAN_TOUCHED_SECONDS: Final = 5.0
 """That a scan is active is noted at most this often."""
 UNTESTED_PER_SCAN: Final = 50_000

@@ -1,6 +1,7 @@
 """What the Proxy writes down: of agents and scans, in batches, in the registry's own thread."""
 
 from collections import deque
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ class Book(Repeating):
 
     def __init__(self, clock: IReactorTime, watch: RegistryWatch) -> None:
         super().__init__(clock, limits.REGISTRY_WRITE_SECONDS, self.write)
+        self.before_writing: list[Callable[[], None]] = []
+        """Called before each batch, by those who have much to note."""
         self._watch = watch
         self._seen: dict[str, dict[str, Any]] = {}
         self._touched: dict[str, float] = {}
@@ -131,6 +134,8 @@ class Book(Repeating):
 
     def write(self) -> Deferred[Any]:
         """Write what has been collected; fires when that is done, or has failed."""
+        for note in self.before_writing:
+            note()
         seen, self._seen = self._seen, {}
         touched, self._touched = self._touched, {}
         notes, self._notes = self._notes, {}

@@ -31,6 +31,9 @@ _log = make_logger()
 class ScanBook(Protocol):
     """What scans are read from and written to (``proxy.book.Book``); nothing here waits for it. Times: Unix seconds."""
 
+    before_writing: list[Callable[[], None]]
+    """Called before each batch: what there is to note by then is noted."""
+
     @property
     def snapshot(self) -> Snapshot:
         """The registry as last seen."""
@@ -94,7 +97,7 @@ class Scans(Repeating):
         idle_seconds: float = limits.SCAN_IDLE_SECONDS,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(clock, max(0.5, min(limits.SCAN_NOTED_SECONDS, idle_seconds / 4)), self.look)
+        super().__init__(clock, max(0.5, min(limits.SCAN_LOOK_SECONDS, idle_seconds / 4)), self.look)
         self.changed: list[Callable[[], None]] = []
         self._clock = clock
         self._book = book
@@ -107,6 +110,7 @@ class Scans(Repeating):
         # ended here, while the registry may still show them as running; and whether a snapshot has shown them
         self._over: dict[str, bool] = {}
         self._unwritten: dict[ScanRecord, None] = {}
+        book.before_writing.append(self._note_records)
         connected.arrived.append(self._agent_arrived)
         connected.left.append(self._agent_left)
 
@@ -114,11 +118,6 @@ class Scans(Repeating):
         """Go on with the scans that run, and begin to look for those that are over."""
         self.registry_changed(self._book.snapshot)
         super().startService()
-
-    def stopService(self) -> None:
-        """Hand everything over to the book; the scans go on with the next Proxy."""
-        super().stopService()
-        self._write_records()
 
     # -- what others ask -----------------------------------------------------------------------------------------
 
@@ -202,7 +201,7 @@ class Scans(Repeating):
     # -- time ----------------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Note which scans are active and what they found, end those that are over."""
+        """Note which scans are active, end those that are over."""
         now, wall = self._clock.seconds(), self._wall()
         touched: dict[str, float] = {}
         for running in list(self._running.values()):
@@ -216,7 +215,6 @@ class Scans(Repeating):
                 touched[running.scan.id] = wall - (now - running.active)
         if touched:
             self._book.scans_touched(touched)
-        self._write_records()
 
     def _is_used(self, running: _Running) -> bool:
         if running.record.open_streams:
@@ -237,7 +235,7 @@ class Scans(Repeating):
             return "revoked"
         return "over" if scan.until is not None and wall >= scan.until else None
 
-    def _write_records(self) -> None:
+    def _note_records(self) -> None:
         for record in list(self._unwritten):
             notes, untested = record.take()
             if notes is not None:

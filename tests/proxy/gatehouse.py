@@ -53,6 +53,7 @@ class FakeBook:
         self.fails: Exception | None = None
         self.waiting: list[tuple[bytes, Deferred[Any]]] = []
         self.notes: list[tuple[Any, ...]] = []
+        self.before_writing: list[Callable[[], None]] = []
         self.looks = 0
 
     # -- what the test does --

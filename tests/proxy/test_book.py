@@ -180,6 +180,13 @@ def test_what_is_left_is_written_at_the_end_which_waits_for_it(written: Written)
     assert len(stopped) == 1
 
 
+def test_who_has_much_to_note_is_asked_before_each_batch(written: Written) -> None:
+    written.book.before_writing.append(lambda: written.book.scan_noted("0123", ScanNotes(streams=1)))
+    for _ in range(2):
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert written.watch.ran == [("note", {"0123": ScanNotes(streams=1)})] * 2
+
+
 def untested(port: int) -> Untested:
     return Untested("0123", 1.0, "10.0.0.1", port, "cut", "cable out")
 

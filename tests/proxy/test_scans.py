@@ -50,6 +50,12 @@ class Scanned:
         for _ in range(int(seconds / 5)):
             self.wall.now += 5
             self.house.pass_time(5, step=1)
+            self.write()
+
+    def write(self) -> None:
+        """It is time for a batch."""
+        for note in self.book.before_writing:
+            note()
 
     def notes(self, kind: str) -> list[tuple[Any, ...]]:
         return [note[1:] for note in self.book.notes if note[0] == kind]
@@ -289,14 +295,15 @@ class TestExplicit:
 class TestWhatIsFound:
     """It goes into the book in batches."""
 
-    def test_a_batch_a_second_and_none_where_nothing_happened(self) -> None:
+    def test_one_note_a_batch_and_none_where_nothing_happened(self) -> None:
         scanned = Scanned(explicit())
         record = scanned.begin("e1")
         for _ in range(100):
             record.result(Access("192.0.2.1:1"), "10.0.0.1", 80, Reply.REFUSED, "")
         record.result(Access("192.0.2.1:1"), "10.0.0.1", 81, Reply.GENERAL_FAILURE, "away")
         assert scanned.notes("scan noted") == []
-        scanned.pass_time(10)
+        scanned.write()
+        scanned.write()
         assert scanned.notes("scan noted") == [("e1", ScanNotes(results={5: 100, 1: 1}))]
         ((targets,),) = scanned.notes("untested")
         assert [(one.scan, one.port, one.why) for one in targets] == [("e1", 81, "away")]
@@ -314,10 +321,11 @@ class TestWhatIsFound:
         scanned.pass_time(5)
         assert sum(notes.bytes_to_target for _, notes in scanned.notes("scan noted")) == 15
 
-    def test_stopping_leaves_nothing_behind_and_ends_no_scan(self) -> None:
+    def test_stopped_it_ends_no_scan_and_is_still_asked_for_what_was_found(self) -> None:
         scanned = Scanned(explicit())
-        scanned.begin("e1").result(Access("192.0.2.1:1"), "10.0.0.1", 80, Reply.REFUSED, "")
         scanned.scans.stopService()
+        scanned.begin("e1").result(Access("192.0.2.1:1"), "10.0.0.1", 80, Reply.REFUSED, "")
+        scanned.write()
         assert scanned.notes("scan noted") == [("e1", ScanNotes(results={5: 1}))]
         scanned.pass_time(limits.SCAN_IDLE_SECONDS + 10)
         assert scanned.notes("scan ended") == []
