@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from socksfusion import limits
-from socksfusion.agent.bucket import Bucket
 from socksfusion.agent.errors import ConnectFailed
+from socksfusion.bucket import Bucket
 
 
 class NoTurn(ConnectFailed):

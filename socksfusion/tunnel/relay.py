@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion.tunnel import eager
+from socksfusion.tunnel.bandwidth import Bandwidth, Flow
 from socksfusion.tunnel.draining import abort_when_drained
 from socksfusion.tunnel.layers import hand_over, is_tls
 from socksfusion.tunnel.plain import end_if_killed, reset_if_killed
@@ -105,22 +106,29 @@ class Relay:
         """Whether just one direction has ended."""
         return self.tcp_read_done != self.stream_read_done
 
-    def start(self, early_data: bytes) -> None:
+    def start(self, early_data: bytes, bandwidth: Bandwidth | None = None) -> None:
         """Take both transports over from their protocols."""
         tcp, stream = self.tcp, self.stream
-        end = TCPEnd(self)
-        end.transport = tcp
-        hand_over(tcp, end)
-        stream.protocol = StreamEnd(self)
-        stream.protocol.transport = stream
+        tcp_end, stream_end = TCPEnd(self), StreamEnd(self)
+        tcp_end.transport, stream_end.transport = tcp, stream
+        hand_over(tcp, tcp_end)
+        stream.protocol = stream_end
         reset_if_killed(tcp)
-        read_before_reset(tcp, lambda: stream.write_paused)
+        up: Brake | Flow = Brake(stream.pauseProducing, stream.resume_at_once)
+        down: Brake | Flow = Brake(tcp.pauseProducing, tcp.resumeProducing)
+        if bandwidth is None:
+            read_before_reset(tcp, lambda: stream.write_paused)
+        else:
+            tcp.bufferSize = bandwidth.read_bytes
+            up = bandwidth.up.flow(stream_end, stream.pauseProducing, stream.resume_at_once)
+            down = flow = bandwidth.down.flow(tcp_end, tcp.pauseProducing, tcp.resumeProducing)
+            read_before_reset(tcp, lambda: stream.write_paused or flow.held)
         if self._sweeper is not None:
             self._sweeper.relays.add(self)
         if early_data:
             stream.write(early_data)
-        tcp.registerProducer(Brake(stream.pauseProducing, stream.resume_at_once), True)
-        stream.registerProducer(Brake(tcp.pauseProducing, tcp.resumeProducing), True)
+        tcp.registerProducer(up, True)
+        stream.registerProducer(down, True)
 
     def tcp_ended(self) -> None:
         """The TCP side has said its last byte."""
@@ -206,12 +214,18 @@ class TLSRelay(Relay):
         self.stream.loseConnection()
 
 
-def join(tcp: Any, stream: StreamTransport, early_data: bytes = b"", sweeper: Sweeper | None = None) -> Relay:
+def join(
+    tcp: Any,
+    stream: StreamTransport,
+    early_data: bytes = b"",
+    sweeper: Sweeper | None = None,
+    bandwidth: Bandwidth | None = None,
+) -> Relay:
     """Join a connected TCP transport, or one of Twisted's TLS, and a stream; their protocols are replaced.
 
     ``early_data`` came from the TCP side before and goes into the stream first. ``sweeper`` looks after what no event
-    tells: half-closed silence and resets of paused sockets.
+    tells: half-closed silence and resets of paused sockets. ``bandwidth`` limits what passes, if anything does.
     """
     relay = (TLSRelay if is_tls(tcp) else Relay)(tcp, stream, sweeper)
-    relay.start(early_data)
+    relay.start(early_data, bandwidth)
     return relay

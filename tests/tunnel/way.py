@@ -6,6 +6,7 @@ from twisted.internet import error
 from twisted.internet.protocol import Protocol
 
 from socksfusion import limits
+from socksfusion.tunnel.bandwidth import Bandwidth
 from socksfusion.tunnel.relay import join
 from socksfusion.tunnel.sweeper import Sweeper
 from tests.tunnel.pair import HalfCloseable, Pair
@@ -27,9 +28,12 @@ class Far(HalfCloseable):
 class Way:
     """A Client and a Target with the tunnel between them."""
 
-    def __init__(self, *, early_data: bytes = b"", capacity: int = 1 << 20, **pair: Any) -> None:
+    def __init__(
+        self, *, early_data: bytes = b"", capacity: int = 1 << 20, bandwidth: int | None = None, **pair: Any
+    ) -> None:
         self.pair = Pair(stream_window=limits.INITIAL_WINDOW_BYTES, **pair)
         self.clock = self.pair.clock
+        self.bandwidth = None if bandwidth is None else Bandwidth(self.clock, bandwidth)
         self.sweeper = Sweeper(self.clock, 120)
         self.sweeper.startService()
         here, there = self.pair.open(Protocol())
@@ -38,7 +42,7 @@ class Way:
         self.target, self.agent_tcp = self._pipe(capacity)
         self.relays = (
             join(self.proxy_tcp, self.streams[0], early_data, sweeper=self.sweeper),
-            join(self.agent_tcp, self.streams[1], sweeper=self.sweeper),
+            join(self.agent_tcp, self.streams[1], sweeper=self.sweeper, bandwidth=self.bandwidth),
         )
 
     def _pipe(self, capacity: int) -> tuple[Any, End]:
