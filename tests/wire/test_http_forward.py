@@ -135,8 +135,8 @@ def test_100_continue_passes_both_ways_but_not_to_http_1_0(version: bytes, expec
 
 def test_the_reply_is_passed_on_with_its_reason_and_the_spelling_of_its_headers() -> None:
     sent = Exchanged(GET).reply(
-        b"HTTP/1.1 299 Really Fine\r\nX-ODD: \xe9\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
-        b"Keep-Alive: 5\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nhi"
+        b"HTTP/1.1 299 Really Fine\r\nX-ODD: \xe9\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nConnection: X-Hop\r\n"
+        b"X-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nhi"
     )
     assert sent == (
         b"HTTP/1.1 299 Really Fine\r\nX-ODD: \xe9\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n"
