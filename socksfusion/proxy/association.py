@@ -159,6 +159,8 @@ class Association:
             self._refuse(Reply.GENERAL_FAILURE)
             return
         self._socket, self._stream = relay, answer.stream
+        if self._record is not None:
+            self._record.associated(self._stream)
         self._stream.protocol = _Records(self)
         self._last_active = self._clock.seconds()
         self._timer = self._clock.callLater(limits.ASSOCIATION_IDLE_SECONDS, self._look)

@@ -15,7 +15,8 @@ from socksfusion.wire.socks5 import Reply
 
 
 class _Counted:
-    """One open stream: whose it is, and how far its bytes have been counted."""
+    """One open stream: whose it is (an association is no single target's: ``host`` is empty), and how far its bytes
+    have been counted."""
 
     __slots__ = ("host", "port", "received", "sent", "stream")
 
@@ -47,7 +48,7 @@ class ScanRecord:
 
     @property
     def open_streams(self) -> int:
-        """Streams to Targets that are open now."""
+        """Streams to Targets that are open now, and associations."""
         return len(self._open)
 
     # -- what happens ------------------------------------------------------------------------------------------------
@@ -78,6 +79,12 @@ class ScanRecord:
         self._noted(self)
         stream.when_lost(partial(self._stream_lost, counted))
 
+    def associated(self, stream: StreamTransport) -> None:
+        """An association has its stream, whose bytes count from now on; ``result`` tells of its targets."""
+        counted = _Counted("", 0, stream, stream.bytes_received)
+        self._open.add(counted)
+        stream.when_lost(partial(self._stream_lost, counted))
+
     def abort_streams(self) -> None:
         """Reset every open stream, now."""
         for counted in list(self._open):
@@ -96,7 +103,7 @@ class ScanRecord:
     def _stream_lost(self, counted: _Counted, reason: Failure) -> None:
         self._open.discard(counted)
         self._count(counted)
-        if isinstance(reason.value, CarrierLost):
+        if counted.host and isinstance(reason.value, CarrierLost):
             self._leave_untested(counted.host, counted.port, "cut", str(reason.value.args[0]))
         self._noted(self)
 

@@ -85,6 +85,10 @@ class Record:
 
     def __init__(self) -> None:
         self.results: list[tuple[str, int, Reply]] = []
+        self.streams: list[Any] = []
+
+    def associated(self, stream: Any) -> None:
+        self.streams.append(stream)
 
     def result(self, access: Access, host: str, port: int, reply: Reply, detail: str) -> None:
         self.results.append((host, port, reply))
@@ -162,6 +166,7 @@ class World:
 def test_a_clients_datagrams_go_to_the_agent_and_the_answers_come_back() -> None:
     world = World().begin()
     assert world.asked == [world.access]
+    assert world.record.streams == [world.stream], "its bytes are the scan's, and it ends with the scan"
     world.send()
     assert world.stream.datagrams() == [QUESTION]
     world.receive()

@@ -113,6 +113,28 @@ def test_what_the_carriers_loss_cuts_is_untested(recorded: Recorded) -> None:
     assert recorded.record.open_streams == 0
 
 
+def test_an_associations_bytes_count_and_its_end_is_no_targets_cut(recorded: Recorded) -> None:
+    here, there = recorded.pair.open()
+    recorded.record.associated(here.transport)
+    here.transport.write(b"12345")
+    there.transport.write(b"123")
+    recorded.pair.pump()
+    assert recorded.record.open_streams == 1
+    assert recorded.notes() == ScanNotes(bytes_to_target=5, bytes_to_client=3), "it is no open that was answered"
+    recorded.pair.proxy.abort("cable out")
+    recorded.pair.pump()
+    assert recorded.untested() == []
+    assert recorded.record.open_streams == 0
+
+
+def test_an_association_ends_with_the_scans_streams(recorded: Recorded) -> None:
+    here, _ = recorded.pair.open()
+    recorded.record.associated(here.transport)
+    recorded.record.abort_streams()
+    recorded.pair.pump()
+    assert here.lost is not None
+
+
 def test_other_ends_are_no_cuts(recorded: Recorded) -> None:
     """A Target's reset, a Client's, the clean end, and our own word."""
     pairs = [recorded.open() for _ in range(4)]
