@@ -11,7 +11,7 @@ nothing on. Names inside are known on the Agent's machine alone; the name server
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,9 +32,12 @@ NEIGHBOUR = "192.0.2.2"
 
 
 class Site:
-    """The networks, a Proxy, an Agent that serves, and a way to run a tool beside the Proxy."""
+    """The networks, a Proxy, an Agent that serves, and a way to run a tool beside the Proxy.
 
-    def __init__(self, folder: Path) -> None:
+    ``options`` are the Proxy's, beside its listeners.
+    """
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir()
@@ -61,7 +64,7 @@ class Site:
             wait_for_neighbour(HOST)
             wait_for_neighbour(HOST6)
         self.programs = Installation(folder, self.tool.prefix)
-        self._start()
+        self._start(options)
 
     @property
     def port(self) -> int:
@@ -124,14 +127,14 @@ class Site:
             namespace.run(f"ip addr add {six}::{number}/64 dev {name} nodad")
             namespace.run(f"ip link set {name} up")
 
-    def _start(self) -> None:
+    def _start(self, options: Sequence[str]) -> None:
         made = self.programs
         made.admin("init", "--name", "192.0.2.1")
         copy = made.folder / "demo.agent"
         made.admin("agent", "add", "demo", "--proxy", f"192.0.2.1:{made.agents_port}", "--out", str(copy))
         agents, clients = f"tcp:{made.agents_port}:interface=192.0.2.1", f"tcp:{made.clients_port}:interface=127.0.0.1"
         made.proxy = made.start(
-            "socksfusion-proxy", "--state", str(made.state), "--agents", agents, "--clients", clients
+            "socksfusion-proxy", "--state", str(made.state), "--agents", agents, "--clients", clients, *options
         )
         made.proxy.wait_log(f"starting on {made.clients_port}")
         made.prefix = self.agent.prefix
@@ -139,9 +142,9 @@ class Site:
 
 
 @contextmanager
-def a_site(folder: Path) -> Iterator[Site]:
+def a_site(folder: Path, *options: str) -> Iterator[Site]:
     """A site that is taken down at the end."""
-    made = Site(folder)
+    made = Site(folder, options)
     try:
         yield made
     finally:

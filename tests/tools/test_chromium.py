@@ -1,12 +1,15 @@
 """Chromium, headless. It has no SOCKS authentication: it needs a port of its own, or the only agent's."""
 
+import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.tools.pages import Page, web_server
 from tests.tools.site import HOST, WEB, Site
+from tests.tools.trap import Door
 
 pytestmark = pytest.mark.uses("Chromium")
 
@@ -24,7 +27,7 @@ setTimeout(leave, 2000);
 
 
 def chromium(site: Site, folder: Path, url: str, *options: str) -> str:
-    """The page as it is once it has loaded."""
+    """The page as it is once it has loaded, through the shared port unless the options name another."""
     return site.run(
         *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={folder}"),
         *(f"--proxy-server=socks5://{site.proxy}", *options, "--dump-dom", url),
@@ -34,6 +37,28 @@ def chromium(site: Site, folder: Path, url: str, *options: str) -> str:
 @pytest.mark.parametrize("host", [HOST, WEB])
 def test_it_shows_a_page(sealed: Site, web_port: int, tmp_path: Path, host: str) -> None:
     assert "<p>a small page</p>" in chromium(sealed, tmp_path, f"http://{host}:{web_port}/")
+
+
+@pytest.fixture
+def scan_port(site: Site) -> Iterator[int]:
+    """The port of a scan that runs."""
+    told = site.programs.admin("scan", "start", "demo")
+    scan, port = re.search(r"Scan (\w+)", told), re.search(r"Its port: (\d+)", told)
+    assert scan is not None
+    assert port is not None
+    assert site.programs.proxy is not None
+    site.programs.proxy.wait_log(f"starting on {port[1]}")
+    yield int(port[1])
+    site.programs.admin("scan", "stop", scan[1])
+
+
+def test_it_shows_a_page_through_a_scans_own_port(site: Site, scan_port: int, web_port: int, tmp_path: Path) -> None:
+    """Which says by itself whose it is."""
+    with site.trap(Door("lo", "127.0.0.1", scan_port)) as trap:
+        through = f"--proxy-server=socks5://127.0.0.1:{scan_port}"
+        assert "<p>a small page</p>" in chromium(site, tmp_path, f"http://{WEB}:{web_port}/", through)
+        leaks = trap.leaks()
+    assert leaks == []
 
 
 def show_a_calling_page(site: Site, folder: Path, *options: str) -> set[tuple[str, str, int]]:

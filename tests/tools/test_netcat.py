@@ -29,3 +29,16 @@ def test_ncat(sealed: Site, shouting_port: int, host: str) -> None:
 def test_openbsd_netcat(sealed: Site, shouting_port: int, host: str) -> None:
     command = ("nc.openbsd", "-X", "5", "-x", sealed.proxy)
     assert sealed.run(*command, host, shouting_port, said="by nc\n") == "BY NC\n"
+
+
+SCANS = {
+    "ncat": ("ncat", "-v", "-z", "--proxy-type", "socks5", "--proxy"),
+    "nc": ("nc.openbsd", "-v", "-z", "-X", "5", "-x"),
+}
+
+
+@pytest.mark.uses("ncat", "nc")
+@pytest.mark.parametrize("tool", SCANS)
+def test_a_refused_port_is_told(sealed: Site, shouting_port: int, closed_port: int, tool: str) -> None:
+    sealed.run(*SCANS[tool], sealed.proxy, HOST, shouting_port)
+    assert "Connection refused" in sealed.run(*SCANS[tool], sealed.proxy, HOST, closed_port, code=1)

@@ -1,4 +1,4 @@
-"""nmap behind proxychains-ng: a connect scan finds what is open, all of it and nothing else; other scans leak."""
+"""nmap behind proxychains-ng or torsocks: a connect scan finds all that is open and nothing else; other scans leak."""
 
 import re
 import sys
@@ -19,12 +19,17 @@ def configuration(site: Site, tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.uses("proxychains", "nmap")
-def test_a_connect_scan_finds_exactly_the_three_open_ports(sealed: Site, configuration: Path) -> None:
+@pytest.mark.uses("proxychains", "nmap", "torsocks")
+@pytest.mark.parametrize("carrier", ["proxychains", "torsocks"])
+def test_a_connect_scan_finds_exactly_the_three_open_ports(sealed: Site, configuration: Path, carrier: str) -> None:
+    by = {
+        "proxychains": ("proxychains4", "-q", "-f", configuration),
+        "torsocks": ("torsocks", "--address", "127.0.0.1", "--port", sealed.port),
+    }
     with sealed.inside.inside(), hundred_ports(HOST) as (opened, closed):
         ports = ",".join(map(str, opened + closed))
         scan = ("nmap", "-sT", "-Pn", "-n", "-T4", "--max-retries", "0", "-p", ports, "-oG", "-", HOST)
-        found = sealed.run("proxychains4", "-q", "-f", configuration, *scan, seconds=110)
+        found = sealed.run(*by[carrier], *scan, seconds=110)
     assert [int(port) for port in re.findall(r"(\d+)/open/tcp", found)] == sorted(opened), found
     assert "Ignored State: closed (97)" in found
 

@@ -1,11 +1,13 @@
 """Python's ways to SOCKS5: PySocks, requests and httpx, each in a process of its own."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.tools.pages import TEXT
 from tests.tools.site import HOST, HOST6, WEB, Site
+from tests.tools.trap import Door
 
 PYSOCKS = """
 import socks, sys
@@ -18,6 +20,15 @@ except socks.ProxyError as error:
     sys.exit(str(error))
 client.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
 print(client.makefile().read().partition("\\n\\n")[2], end="")
+"""
+PYSOCKS_DATAGRAM = """
+import socket, socks, sys
+client = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
+client.set_proxy(socks.SOCKS5, "127.0.0.1", int(sys.argv[1]), rdns=True)
+client.settimeout(30)
+client.sendto(b"by PySocks", (sys.argv[2], int(sys.argv[3])))
+answer, _ = client.recvfrom(100)
+print(socket.socket.getpeername(client)[1], answer.decode())
 """
 REQUESTS = """
 import requests, sys
@@ -38,11 +49,32 @@ def test_pysocks(sealed: Site, web_port: int, host: str) -> None:
 
 
 @pytest.mark.uses("PySocks")
-def test_pysocks_tells_a_refused_port(sealed: Site) -> None:
-    with sealed.inside.inside(), socket.socket() as closed:
-        closed.bind((HOST, 0))
-        told = sealed.python(PYSOCKS, sealed.port, HOST, closed.getsockname()[1], code=1)
-    assert "0x05: Connection refused" in told
+def test_pysocks_tells_a_refused_port(sealed: Site, closed_port: int) -> None:
+    assert "0x05: Connection refused" in sealed.python(PYSOCKS, sealed.port, HOST, closed_port, code=1)
+
+
+@pytest.mark.uses("PySocks")
+@pytest.mark.parametrize("host", [HOST, WEB])
+def test_pysocks_with_a_datagram(site: Site, host: str) -> None:
+    """It goes to the relay of its association on the Proxy, and nowhere else."""
+    with site.inside.inside():
+        target = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        target.bind((HOST, 0))
+    with target, site.trap() as trap, ThreadPoolExecutor(1) as answering:
+        answered = answering.submit(answer_once, target)
+        told = site.python(PYSOCKS_DATAGRAM, site.port, host, target.getsockname()[1])
+        relay, _, answer = told.strip().partition(" ")
+        assert (answer, answered.result()) == ("BY PYSOCKS", "10.20.30.1")
+        beside = [packet for packet in trap.leaks() if not Door("lo", "127.0.0.1", int(relay), "udp").lets(packet)]
+    assert beside == []
+
+
+def answer_once(target: socket.socket) -> str:
+    """Answer a datagram in capitals; the address that it came from."""
+    target.settimeout(30)
+    data, (host, port) = target.recvfrom(100)
+    target.sendto(data.upper(), (host, port))
+    return str(host)
 
 
 @pytest.mark.uses("requests", "PySocks")

@@ -43,16 +43,18 @@ class Packet:
 
 @dataclass(frozen=True)
 class Door:
-    """A listener of the namespace: TCP from and to it is no leak. Nobody else can have its address and port."""
+    """A listener of the namespace: what comes from it and goes to it is no leak. Nobody else can have its place."""
 
     interface: str
     host: str
     port: int
+    transport: str = "tcp"
 
     def lets(self, packet: Packet) -> bool:
         """Whether the packet goes to the listener or comes from it."""
         ends = ((packet.source, packet.source_port), (packet.host, packet.port))
-        return packet.interface == self.interface and packet.transport == "tcp" and (self.host, self.port) in ends
+        same_kind = (packet.interface, packet.transport) == (self.interface, self.transport)
+        return same_kind and (self.host, self.port) in ends
 
 
 class Trap:
