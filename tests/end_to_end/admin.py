@@ -1,6 +1,7 @@
-"""What the admin commands tell of an agent."""
+"""What the admin commands tell."""
 
 import json
+import re
 from typing import Any
 
 from tests.end_to_end.programs import Installation, wait_until
@@ -22,3 +23,10 @@ def wait_shown(installed: Installation, agent: str, **fields: object) -> dict[st
 
     wait_until(met, lambda: (fields, shown))
     return shown
+
+
+def token_in(told: str) -> str:
+    """The token that a command has made."""
+    found = re.search(r"token[^:]*: (\S+)", told)
+    assert found is not None, told
+    return found[1]

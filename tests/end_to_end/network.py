@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import Self, TypeAlias
 
 PATIENCE_SECONDS = 30.0
 
@@ -94,23 +94,63 @@ def socks_ask(clients_port: int, host: str, port: int) -> socket.socket:
     return connection
 
 
+Login: TypeAlias = tuple[str, str]
+"""User name and password (RFC 1929)."""
+
+
+def socks_greet(
+    clients_port: int, login: Login | None = None, *, seconds: float = PATIENCE_SECONDS, source: str = ""
+) -> socket.socket:
+    """A Client that has greeted the Proxy's SOCKS port, and logged in there; PermissionError where that is refused.
+
+    ``source`` is its own address, such as 127.0.0.2.
+    """
+    connection = socket.create_connection(("127.0.0.1", clients_port), seconds, (source, 0))
+    method = 0 if login is None else 2
+    connection.sendall(bytes([5, 1, method]))
+    if receive_exactly(connection, 2) != bytes([5, method]):
+        connection.close()
+        raise PermissionError("it takes no Client without a login")
+    if login is not None:
+        user, password = (text.encode() for text in login)
+        connection.sendall(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
+        version, status = receive_exactly(connection, 2)
+        assert version == 1
+        if status:
+            with connection:
+                assert connection.recv(1) == b"", "the connection of a refused Client is closed (RFC 1929)"
+            raise PermissionError(f"status {status}")
+    return connection
+
+
 def socks_open(
-    clients_port: int, host: str, port: int, *, early_data: bytes = b"", seconds: float = PATIENCE_SECONDS
+    clients_port: int,
+    host: str,
+    port: int,
+    *,
+    early_data: bytes = b"",
+    seconds: float = PATIENCE_SECONDS,
+    login: Login | None = None,
 ) -> tuple[int, socket.socket]:
     """Ask the Proxy's SOCKS port for a connection: the reply code and the socket."""
-    connection = socket.create_connection(("127.0.0.1", clients_port), seconds)
-    connection.sendall(b"\x05\x01\x00")
-    assert receive_exactly(connection, 2) == b"\x05\x00"
+    connection = socks_greet(clients_port, login, seconds=seconds)
     connection.sendall(socks_request(host, port) + early_data)
+    return socks_reply(connection), connection
+
+
+def socks_reply(connection: socket.socket) -> int:
+    """The code of the reply to a request."""
     version, reply, reserved, kind = receive_exactly(connection, 4)
     assert (version, reserved) == (5, 0)
     receive_exactly(connection, {1: 4, 4: 16}[kind] + 2)
-    return reply, connection
+    return reply
 
 
-def socks_connect(clients_port: int, host: str, port: int, *, early_data: bytes = b"") -> socket.socket:
+def socks_connect(
+    clients_port: int, host: str, port: int, *, early_data: bytes = b"", login: Login | None = None
+) -> socket.socket:
     """As ``socks_open``, for what must succeed."""
-    reply, connection = socks_open(clients_port, host, port, early_data=early_data)
+    reply, connection = socks_open(clients_port, host, port, early_data=early_data, login=login)
     assert reply == 0, f"reply {reply}"
     return connection
 

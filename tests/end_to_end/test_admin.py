@@ -55,7 +55,7 @@ def test_revoke_ends_the_session_and_cuts_its_streams(installed: Installation) -
         assert target.accepted == 1
     wait_for(agent, NOT_REGISTERED)
     proxy.wait_log("was not tried: no agent is registered")
-    why = "refused: its key is not registered, or was revoked"
+    why = "refused: its key is not registered, or was revoked or has expired"
     wait_shown(installed, "demo", revoked=True, connected=False, last_error=why)
 
 
