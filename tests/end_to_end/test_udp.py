@@ -1,5 +1,6 @@
 """UDP ASSOCIATE through both programs: real resolvers and SNMP agents, and the rows D1 to D4 of the list of attacks."""
 
+import json
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import socks  # type: ignore[import-untyped]
@@ -266,3 +268,30 @@ def test_10_000_associations_leave_no_socket(installed: Installation) -> None:
             lambda: proxy.descriptors() <= before[0] and agent.descriptors() <= before[1],
             lambda: f"{before} descriptors before, {(proxy.descriptors(), agent.descriptors())} after",
         )
+
+
+# -- scans -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_scans_record_has_what_was_refused_and_its_end_is_the_associations(installed: Installation) -> None:
+    proxy = installed.start_proxy()
+    installed.start_agent(installed.add_agent("demo"))
+    port = free_port()
+    installed.admin("scan", "start", "demo", "--port", str(port), "--allow", "127.0.0.1")
+    (scan,) = json.loads(installed.admin("scan", "list", "--json"))
+    proxy.wait_log(f"starting on {port}")
+    closed = unused_port()
+    with Target() as target, Client(port) as client:
+        assert client.ask(b"1", target.host, target.port) == b"1"
+        client.send(b"2", "127.0.0.1", closed)
+        proxy.wait_log("rule=udp-refused")
+        client.send(b"3", "127.0.0.2", closed)
+        proxy.wait_log("rule=udp-denied")
+        installed.admin("scan", "stop", scan["id"])
+        assert client.control.recv(100) == b""
+        wait_until(lambda: not listens(client.relay[1]), lambda: "the relay is still there")
+
+    def replies() -> Any:
+        return json.loads(installed.admin("scan", "show", "--json", scan["id"]))["replies"]
+
+    wait_until(lambda: replies() == {"0x02": 1, "0x05": 1}, replies)
