@@ -77,8 +77,8 @@ def tell_token(name: str, secret: str) -> None:
 def port(name: str, port: str) -> None:
     """Give the agent NAME a SOCKS port of its own; `none` takes it away.
 
-    The port stays this agent's, connected or not, until it is taken away. The Proxy's log says if it can't be opened:
-    the shared port (1080) is taken already.
+    The port stays this agent's, connected or not, until it is taken away. One that a scan or another program on
+    127.0.0.1 has is refused; the Proxy's log says if it can't be opened later.
     """
     number = _port(port)
     with open_registry() as registry:

@@ -160,7 +160,7 @@ def list_(agent: str | None, running: bool, wants_json: bool) -> None:
 
 @scan.command(
     short_help="Show what a scan found.",
-    epilog=_examples("show 0123456789abcdef --gaps", "show 0123456789abcdef --targets | nmap -sT -iL - ..."),
+    epilog=_examples("show 0123456789abcdef --gaps", "show 0123456789abcdef --targets >again.txt"),
 )
 @click.argument("id_", metavar="ID", shell_complete=scan_ids)
 @click.option("--gaps", is_flag=True, help="Also each span without a carrier, and what was cut or not tested in it.")
@@ -204,7 +204,7 @@ def _show(registry: Registry, id_: str, *, gaps: bool = False, wants_json: bool 
     if targets:
         hosts, strange = hosts_of(untested)
         click.echo("".join(f"{host}\n" for host in hosts), nl=False)
-        for line in scan_report.about_targets(ports_of(untested), strange, totals, len(untested)):
+        for line in scan_report.about_targets(hosts, ports_of(untested), strange, totals, len(untested)):
             click.echo(line, err=True)
     elif wants_json:
         detail = (spans, untested) if gaps else None

@@ -165,10 +165,12 @@ def as_json(scan: Scan, totals: ScanTotals, detail: Detail | None = None) -> dic
     return record
 
 
-def about_targets(ports: str, strange: int, totals: ScanTotals, listed: int) -> Iterator[str]:
+def about_targets(hosts: Sequence[str], ports: str, strange: int, totals: ScanTotals, listed: int) -> Iterator[str]:
     """What whoever reads the list of hosts should know beside it."""
     if ports:
         yield f"their ports: -p {ports}"
+    if any(":" in host for host in hosts):
+        yield "IPv6 addresses are among them: nmap reads those with -6, and without it the others"
     if strange:
         yield f"left out: {strange} that are neither a host name nor an address"
     missing = totals.cut + totals.not_tested - listed

@@ -1,5 +1,6 @@
 import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -214,4 +215,47 @@ def test_hostile_names(ready: Command, registry: Registry, name: str) -> None:
         assert result.exit_code == 2
         assert told(result).isprintable()
     assert registry.agents() == []
+    assert list(Path().iterdir()) == []
+
+
+# -- scope and expiry ---------------------------------------------------------------------------------------------
+
+
+def test_scope_and_expiry_stand_in_the_registry_and_in_the_copy(ready: Command, registry: Registry) -> None:
+    before = time.time()
+    ready("agent", "add", "acme", "--scope", "10.20.0.0/16,192.0.2.7", "--expires", "14d")
+    agent, copy = registry.agent("acme"), AgentCopy.load(Path("acme.agent"))
+    assert agent.scope == copy.scope == ("10.20.0.0/16", "192.0.2.7/32")
+    assert agent.expires == copy.expires == pytest.approx(before + 14 * 86400, abs=60)
+    shown = ready("agent", "show", "acme").stdout
+    assert "10.20.0.0/16, 192.0.2.7/32" in shown
+    assert moment(agent.expires) in shown  # type: ignore[operator]
+
+
+def test_renew_keeps_them_or_takes_others(ready: Command, registry: Registry) -> None:
+    ready("agent", "add", "acme", "--scope", "10.20.0.0/16", "--expires", "14d")
+    first = registry.agent("acme")
+    ready("agent", "renew", "acme", "--out", "2.agent")
+    assert (registry.agent("acme").scope, registry.agent("acme").expires) == (first.scope, first.expires)
+    assert (AgentCopy.load(Path("2.agent")).scope, AgentCopy.load(Path("2.agent")).expires) == (
+        first.scope,
+        first.expires,
+    )
+    ready("agent", "renew", "acme", "--out", "3.agent", "--scope", "none", "--expires", "never")
+    assert (registry.agent("acme").scope, registry.agent("acme").expires) == ((), None)
+    assert (AgentCopy.load(Path("3.agent")).scope, AgentCopy.load(Path("3.agent")).expires) == ((), None)
+
+
+def test_an_expired_agent_is_told(ready: Command, registry: Registry) -> None:
+    registry.add_agent("acme", b"x" * 32, expires=5.0)
+    assert ready("agent", "list").stdout.splitlines()[1].split()[:2] == ["acme", "expired"]
+
+
+@pytest.mark.parametrize("command", [["add", "acme"], ["renew", "acme"]], ids=" ".join)
+def test_wrong_scope_and_expiry(ready: Command, registry: Registry, command: list[str]) -> None:
+    registry.add_agent(*("other" if command[0] == "add" else "acme", b"x" * 32))
+    for wrong in (["--scope", "10.0.0.1/8"], ["--expires", "2"], ["--expires", "0s"]):
+        result = ready("agent", *command, *wrong)
+        assert result.exit_code == 2
+        assert told(result)
     assert list(Path().iterdir()) == []
