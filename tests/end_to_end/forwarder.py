@@ -9,7 +9,7 @@ from types import TracebackType
 class Forwarder:
     """Passes connections on to a port of this host, until it is told to ``cut`` or to ``freeze`` them.
 
-    New connections pass in any case.
+    New connections pass in any case, but while it is ``down`` they are closed at once.
     """
 
     def __init__(self, upstream_port: int, host: str = "127.0.0.1") -> None:
@@ -17,6 +17,7 @@ class Forwarder:
         self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self.hops: list[_Hop] = []
+        self.down = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> "Forwarder":
@@ -45,6 +46,9 @@ class Forwarder:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            if self.down:
+                near.close()
+                continue
             self.hops.append(_Hop(near, socket.create_connection(self._upstream)))
 
 
