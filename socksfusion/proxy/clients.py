@@ -227,7 +227,8 @@ class ClientProtocol(Connection):
         way.reply(code, host, port, detail)
         self._write(way.data_to_send())
         if code != Reply.SUCCEEDED:
-            self._finish(read_on=bool(way.early_data))
+            # the body of an HTTP request may be on its way
+            self._finish(read_on=bool(way.early_data) or isinstance(way, http_proxy.ServerConnection))
 
 
 class _TurnedAway(protocol.Protocol):
