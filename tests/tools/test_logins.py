@@ -9,6 +9,8 @@ import pytest
 from tests.tools.pages import TEXT, Page, web_server
 from tests.tools.site import HOST, WEB, Site, a_site
 from tests.tools.test_python import HTTPX, REQUESTS
+from tests.tools.test_sqlmap import sqlmap
+from tests.tools.vulnerable import SECRET, Shop
 
 USER = "alice@demo"
 
@@ -101,6 +103,21 @@ def test_ncat(guarded: Site, token: str, page_port: int) -> None:
     proxy = ("--proxy-type", "socks5", "--proxy-dns", "remote", "--proxy", guarded.proxy)
     command = ("ncat", *proxy, "--proxy-auth", f"{USER}:{token}", WEB, page_port)
     assert guarded.run(*command, said="GET / HTTP/1.0\r\n\r\n").endswith(TEXT)
+
+
+@pytest.mark.uses("sqlmap")
+def test_sqlmap_by_http(guarded: Site, token: str) -> None:
+    with web_server(guarded.inside, Shop) as port:
+        proxy = ("--proxy", f"http://{guarded.proxy}", "--proxy-cred", f"{USER}:{token}")
+        assert SECRET in guarded.run(*sqlmap(f"http://{WEB}:{port}/item?id=1"), *proxy, seconds=110)
+
+
+@pytest.mark.uses("git")
+def test_git(guarded: Site, token: str, page_port: int) -> None:
+    """It has come to the page, which is no repository."""
+    proxy = f"http.proxy={url('socks5h', guarded, USER, token)}"
+    told = guarded.run("git", "-c", proxy, "ls-remote", f"http://{WEB}:{page_port}/no.git", code=128)
+    assert "is this a git repository?" in told
 
 
 @pytest.mark.uses("curl")
