@@ -20,6 +20,8 @@ WITHOUT_DEFAULT = {
     "authorized-keys",
     "manhole-host-key",
     "proxy",
+    "outbound-proxy",
+    "outbound-proxy-password-file",
     "allow",
     "policy",
     "source",

@@ -55,7 +55,7 @@ def test_every_option_may_stand_in_the_file(tmp_path: Path) -> None:
             'stream-window = "1MiB"\nexit-if-unregistered = true\n',
         )
     )
-    assert options["proxy"] == ("proxy.example", 8443)
+    assert options["proxy"] == (("proxy.example", 8443),)
     assert options["allow"] == [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
     assert options["ping"] == 3.0
     assert options["streams"] == 9

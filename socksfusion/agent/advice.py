@@ -9,6 +9,7 @@ from OpenSSL import SSL
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
+from socksfusion.agent.outbound.errors import OutboundFailed
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.tls import refused_issuer, verify_error
 from socksfusion.log import printable
@@ -24,6 +25,8 @@ X509_V_ERR_INVALID_PURPOSE.
 
 def no_connection(failure: Failure, proxy: str) -> str:
     """Advice for a TCP connection to ``proxy`` that could not be made."""
+    if failure.check(OutboundFailed):
+        return failure.getErrorMessage()
     if failure.check(error.DNSLookupError):
         return f"the name in {proxy} can't be resolved: check it, and this machine's DNS"
     if failure.check(error.ConnectionRefusedError):

@@ -30,11 +30,16 @@ class Backoff:
         self._bound = self._first
 
     def after(self, refused: str | None) -> float:
-        """Seconds to wait after a refusal (its reason on the wire) or, with None, after any other end."""
+        """Seconds to wait after a refusal or, with None, after any other end.
+
+        ``refused`` is the Proxy's reason on the wire, or ``outbound login`` where the network's own proxy refused.
+        """
         if refused == "duplicate":
             return limits.DUPLICATE_RETRY_SECONDS
         if refused == "unknown":
             return self._unregistered * self._uniform(0.9, 1.1)
+        if refused == "outbound login":
+            return limits.OUTBOUND_LOGIN_RETRY_SECONDS * self._uniform(0.9, 1.1)
         if refused is not None:
             return self._largest * self._uniform(0.5, 1.0)
         bound, self._bound = self._bound, min(self._bound * 2, self._largest)

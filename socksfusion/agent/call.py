@@ -56,7 +56,7 @@ class CallFactory(Factory):
     """Makes a carrier, with a :class:`Call` as its owner, of each connection to the Proxy.
 
     The Proxy's certificate must be for ``host``. ``build_target`` makes the protocol of each stream that the Proxy
-    opens, for the peer of that name. ``caller`` is set by who dials.
+    opens, for the peer of that name. ``caller`` is set by who dials, and ``host`` before each dial.
     """
 
     noisy = False

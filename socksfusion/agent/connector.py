@@ -1,10 +1,11 @@
 """The Agent's way to its Proxy: dial, be judged, serve, and come back for ever when the carrier is lost."""
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
 from socksfusion import limits
@@ -12,6 +13,8 @@ from socksfusion.agent import advice
 from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import Call, CallFactory
 from socksfusion.agent.messages import Messages
+from socksfusion.agent.outbound.errors import OutboundLoginFailed
+from socksfusion.agent.ways import Way
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.log import make_logger, printable
 from socksfusion.tunnel.carrier import Carrier
@@ -24,8 +27,9 @@ _log = make_logger()
 class Connector(Service):
     """Keeps one carrier to the Proxy; a lost one is dialled again, for ever.
 
-    ``endpoint`` reaches the Proxy, which ``proxy`` names for people (``host:port``); ``calls`` makes the carriers.
-    ``leave`` maps the reasons of refusals after which there is no other try to what ends the program.
+    ``ways`` reach the Proxy, and are tried in turn: after one that failed the next at once, and after the last of a
+    round a wait. ``calls`` makes the carriers. ``leave`` maps the reasons of refusals after which there is no other try
+    to what ends the program.
     """
 
     name = "connector"
@@ -33,10 +37,9 @@ class Connector(Service):
     def __init__(
         self,
         reactor: IReactorTime,
-        endpoint: IStreamClientEndpoint,
+        ways: Sequence[Way],
         calls: CallFactory,
         copy: AgentCopy,
-        proxy: str,
         messages: Messages,
         liveness: Liveness,
         leave: Mapping[str, Callable[[], None]],
@@ -45,10 +48,10 @@ class Connector(Service):
         handshake_seconds: float = limits.HANDSHAKE_SECONDS,
     ) -> None:
         self.copy = copy
-        self.proxy = proxy
         self.call: Call | None = None
         self._reactor = reactor
-        self._endpoint = endpoint
+        self._ways = deque(ways)
+        self._failed_ways = 0
         self._calls = calls
         calls.caller = self
         self._messages = messages
@@ -61,6 +64,11 @@ class Connector(Service):
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
         self._refused: str | None = None
+
+    @property
+    def proxy(self) -> str:
+        """For people: the Proxy's address in use, or the one that is dialled next."""
+        return self._ways[0].proxy
 
     # -- Service ---------------------------------------------------------------------------------------------------
 
@@ -88,6 +96,7 @@ class Connector(Service):
         """The Proxy took this Agent in."""
         self._cancel(self._deadline)
         self._backoff.succeeded()
+        self._failed_ways = 0
         self._liveness.watch(call.carrier)
         _log.info("serving as agent {agent} at {proxy}", agent=printable(agent), proxy=self.proxy)
 
@@ -126,14 +135,18 @@ class Connector(Service):
         if leave is not None:
             leave()
         elif self.running:
-            self._dial_in(self._backoff.after(reason))
+            if reason is None and not call.welcomed:
+                self._dial_next()
+            else:
+                self._dial_in(self._backoff.after(reason))
 
     # -- dialling --------------------------------------------------------------------------------------------------
 
     def _dial(self) -> None:
         self._retry = None
         self._messages.connecting()
-        dialling = self._endpoint.connect(self._calls)
+        self._calls.host = self._ways[0].host
+        dialling = self._ways[0].endpoint.connect(self._calls)
         dialling.addTimeout(self._handshake_seconds, self._reactor)
         self._dialling = dialling
         dialling.addCallbacks(self._connected, self._not_connected)
@@ -157,7 +170,16 @@ class Connector(Service):
         if not self.running or failure.check(CancelledError):
             return
         _log.warn("{why}", why=advice.no_connection(failure, self.proxy))
-        self._dial_in(self._backoff.after(None))
+        if failure.check(OutboundLoginFailed):
+            self._dial_in(self._backoff.after("outbound login"))
+        else:
+            self._dial_next()
+
+    def _dial_next(self) -> None:
+        """Try the next way at once; after the last one of a round, wait."""
+        self._ways.rotate(-1)
+        self._failed_ways += 1
+        self._dial_in(0 if self._failed_ways % len(self._ways) else self._backoff.after(None))
 
     def _dial_in(self, seconds: float) -> None:
         _log.info("dialling again in {seconds} s", seconds=round(seconds, 1))

@@ -6,8 +6,9 @@ from typing import ClassVar
 from twisted.python import usage
 
 from socksfusion import endpoints, limits
+from socksfusion.agent.outbound.settings import parse_option
 from socksfusion.agent.source import parse_source
-from socksfusion.identity.names import parse_proxy
+from socksfusion.identity.names import parse_proxies
 from socksfusion.networks import parse_network
 from socksfusion.options import Parameter, ProgramOptions, count, parameter, path, seconds, size, text
 
@@ -15,8 +16,9 @@ from socksfusion.options import Parameter, ProgramOptions, count, parameter, pat
 class Options(ProgramOptions):
     """The Agent's options, each by its name: ``options["pings-missed"]``. Paths are absolute.
 
-    ``proxy`` is ``(host, port)`` or ``None``; ``allow`` is a list of ``ipaddress`` networks and ``source`` of
-    addresses; ``manhole`` is ``None`` where it is off, and names its interface otherwise.
+    ``proxy`` is a tuple of ``(host, port)``, or ``None``; ``outbound-proxy`` an ``OutboundProxy``, ``"none"`` or
+    ``None``; ``allow`` is a list of ``ipaddress`` networks and ``source`` of addresses; ``manhole`` is ``None`` where
+    it is off, and names its interface otherwise.
     """
 
     program = "socksfusion-agent"
@@ -26,7 +28,7 @@ class Options(ProgramOptions):
         "Connects to the Proxy that its copy file names and opens what the Proxy's clients ask for. Messages go to "
         "standard output, the log to standard error. Sizes may end in KiB or MiB."
     )
-    paths = ("copy", "policy", "authorized-keys", "manhole-host-key")
+    paths = ("copy", "policy", "outbound-proxy-password-file", "authorized-keys", "manhole-host-key")
     repeatable = ("allow", "source")
 
     optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
@@ -37,9 +39,18 @@ class Options(ProgramOptions):
         parameter(
             "proxy",
             None,
-            "HOST:PORT of the Proxy, instead of the copy file's; port 443 by default",
-            parse_proxy,
+            "HOST:PORT of the SocksFusion Proxy, instead of the copy file's; several between commas are tried in turn; "
+            "port 443 by default",
+            parse_proxies,
         ),
+        parameter(
+            "outbound-proxy",
+            None,
+            "your network's own proxy, where only that leads out: http://[USER@]HOST[:PORT], "
+            "socks5://[USER@]HOST[:PORT] or none; by default what HTTPS_PROXY, ALL_PROXY and NO_PROXY say",
+            parse_option,
+        ),
+        path("outbound-proxy-password-file", "file of mode 0600 with the password of the user in its URL"),
         path("policy", "file with the rules of what clients may reach, instead of --allow; a change counts at once"),
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("authorized-keys", "public keys that may use the manhole"),
@@ -58,6 +69,7 @@ class Options(ProgramOptions):
         count("dials", limits.DIALS_AT_ONCE, "connection attempts to targets under way at once; more wait in order"),
         count("dials-per-second", None, "connection attempts that begin a second; more wait; off by default"),
         count("streams", limits.STREAMS_PER_SESSION, "connections to targets open at once; more wait in order"),
+        size("bandwidth", None, "what passes a second in each direction, over all connections; off by default"),
         size("stream-window", limits.STREAM_WINDOW_BYTES, "how far the receive window of one stream may grow"),
         size("process-growth", limits.PROCESS_GROWTH_BYTES, "growth of receive windows over all streams"),
         size("process-unread", limits.PROCESS_UNREAD_BYTES, "received and not yet taken, over all streams"),

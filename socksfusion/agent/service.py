@@ -1,11 +1,12 @@
 """The Agent put together: one carrier to its Proxy, and targets dialled as its policy allows."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocol
 
 from socksfusion.agent.backoff import Backoff
@@ -15,18 +16,23 @@ from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import LineOutput, Messages
 from socksfusion.agent.names import Resolver
+from socksfusion.agent.outbound.settings import way_out
 from socksfusion.agent.policy import Policy
 from socksfusion.agent.policy_file import PolicyFile, chosen_policy
 from socksfusion.agent.source import chosen_sources
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
+from socksfusion.agent.ways import make_ways
+from socksfusion.errors import UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.names import format_proxy, parse_proxy
+from socksfusion.identity.names import parse_proxies
+from socksfusion.identity.private_files import PrivateFileError, read_private
 from socksfusion.identity.tls import agent_context
 from socksfusion.log import make_logger
 from socksfusion.program import Program
 from socksfusion.refusals import OverdueRefusals, Refusals
+from socksfusion.tunnel.bandwidth import Bandwidth
 from socksfusion.tunnel.liveness import Liveness
 from socksfusion.tunnel.relay import join
 from socksfusion.tunnel.stream import StreamAddress
@@ -41,11 +47,17 @@ def build(program: Program) -> None:
     """Add the Agent's services to ``program``. Raises ``OperatorError`` for a copy file that can't be used."""
     options, reactor = program.options, program.reactor
     copy = AgentCopy.load(Path(options["copy"]))
-    host, port = options["proxy"] or parse_proxy(copy.proxy)
+    ways = make_ways(
+        reactor,
+        options["proxy"] or parse_proxies(copy.proxy),
+        way_out(options["outbound-proxy"], _outbound_password(options), os.environ),
+        options["handshake"],
+    )
     messages = _messages(program)
     sweeper = Sweeper(reactor, options["half-closed"])
     liveness = Liveness(reactor, ping_seconds=options["ping"], pings_missed=options["pings-missed"])
     refusals = Refusals(reactor.seconds)
+    bandwidth = Bandwidth(reactor, options["bandwidth"]) if options["bandwidth"] is not None else None
     resolver = Resolver(reactor, reactor.callFromThread)
     sources = chosen_sources(options["source"])
     targets = TargetFactory(
@@ -58,20 +70,21 @@ def build(program: Program) -> None:
         ),
         messages=messages,
         refusals=refusals,
-        join=partial(join, sweeper=sweeper),
+        join=partial(join, sweeper=sweeper, bandwidth=bandwidth),
         associations=lambda judge: Associations(reactor, judge, resolver, refusals, sources),
     )
 
     def build_target(peer: str) -> IProtocol:
         return targets.buildProtocol(StreamAddress(peer, 0))
 
-    calls = CallFactory(reactor, host, agent_context(copy), _session_maker(program), refusals, messages, build_target)
+    calls = CallFactory(
+        reactor, ways[0].host, agent_context(copy), _session_maker(program), refusals, messages, build_target
+    )
     connector = Connector(
         reactor,
-        HostnameEndpoint(reactor, host, port, timeout=options["handshake"]),
+        ways,
         calls,
         copy,
-        format_proxy(host, port),
         messages,
         liveness,
         _leave(program),
@@ -84,6 +97,17 @@ def build(program: Program) -> None:
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
     if options["manhole"] is not None:
         _add_manhole(program, connector, refusals)
+
+
+def _outbound_password(options: Mapping[str, Any]) -> str | None:
+    if options["outbound-proxy-password-file"] is None:
+        return None
+    try:
+        return read_private(Path(options["outbound-proxy-password-file"])).decode().partition("\n")[0].rstrip("\r")
+    except PrivateFileError as error:
+        raise UsageError(f"--outbound-proxy-password-file: {error}")
+    except UnicodeDecodeError:
+        raise UsageError("--outbound-proxy-password-file: the file is no text in UTF-8")
 
 
 def _policy(program: Program, copy: AgentCopy) -> Policy:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from socksfusion.errors import CopyError, UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.keys import load_certificate
-from socksfusion.identity.names import check_agent_name, parse_proxy
+from socksfusion.identity.names import check_agent_name, parse_proxies
 from socksfusion.identity.private_files import ExposedFileError, PrivateFileError, create_private, read_private, shown
 from socksfusion.networks import parse_networks
 
@@ -54,7 +54,7 @@ class AgentCopy:
     agent: str
     """The agent's name; the registry goes by the key, not by this."""
     proxy: str
-    """The Proxy's address, ``HOST:PORT``."""
+    """The Proxy's address, ``HOST:PORT``; several between commas are tried in turn."""
     ca_pem: bytes
     certificate_pem: bytes
     key_pem: bytes = field(repr=False)
@@ -105,7 +105,7 @@ class AgentCopy:
     def _check(self, path: Path) -> None:
         try:
             check_agent_name(self.agent)
-            parse_proxy(self.proxy)
+            parse_proxies(self.proxy)
         except UsageError as error:
             raise _damaged(path, str(error))
         try:

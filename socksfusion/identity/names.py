@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 
 from socksfusion.errors import UsageError
 from socksfusion.log import printable
@@ -77,6 +78,16 @@ def parse_proxy(text: str) -> tuple[str, int]:
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise UsageError(f"'{printable(text)}' is no HOST:PORT: the port is a number from 1 to 65535")
     return check_host(host), int(port)
+
+
+def parse_proxies(text: str) -> tuple[tuple[str, int], ...]:
+    """One address of a Proxy or several between commas, each as ``parse_proxy`` reads it; ``UsageError`` otherwise."""
+    return tuple(parse_proxy(address.strip()) for address in text.split(","))
+
+
+def format_proxies(addresses: Iterable[tuple[str, int]]) -> str:
+    """What ``parse_proxies`` reads."""
+    return ",".join(format_proxy(host, port) for host, port in addresses)
 
 
 def format_proxy(host: str, port: int) -> str:

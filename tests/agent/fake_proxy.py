@@ -15,6 +15,7 @@ from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
 from socksfusion.agent.messages import Messages
+from socksfusion.agent.ways import Way
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
@@ -127,10 +128,9 @@ class World:
         )
         self.connector = Connector(
             self.clock,
-            self.endpoint,
+            [Way(host, f"{host}:443", self.endpoint)],
             self.calls,
             agent_copy(),
-            f"{host}:443",
             self.messages,
             self.liveness,
             {reason: partial(self.left.append, reason) for reason in leaves},
