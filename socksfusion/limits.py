@@ -130,6 +130,8 @@ FRAME_BODY_BYTES: Final = 128 * KIB
 """The largest data frame that we send."""
 STREAMS_PER_SESSION: Final = 16384
 """Open streams of one session."""
+STREAMS_SHARE: Final = 3
+"""A user of a session may have so many times the streams that are free: alone three quarters of all; more opens wait."""
 UNACKNOWLEDGED_STREAMS: Final = 256
 """Streams opened and not yet acknowledged: the opener waits at it, the acceptor resets above it."""
 TOMBSTONES: Final = 16384

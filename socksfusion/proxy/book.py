@@ -42,6 +42,7 @@ class Book(Repeating):
         """Called before each batch, by those who have much to note."""
         self._watch = watch
         self._seen: dict[str, dict[str, Any]] = {}
+        self._clients: dict[str, float] = {}
         self._touched: dict[str, float] = {}
         self._notes: dict[str, ScanNotes] = {}
         self._untested: list[Untested] = []
@@ -95,6 +96,10 @@ class Book(Repeating):
     def _note(self, agent: str, **values: Any) -> None:
         self._seen.setdefault(agent, {}).update(values)
 
+    def client_seen(self, client: str, wall: float) -> None:
+        """An account has opened something."""
+        self._clients[client] = wall
+
     # -- scans (times in Unix seconds) -----------------------------------------------------------------------------
 
     def scan_started(self, scan: Scan) -> None:
@@ -137,6 +142,7 @@ class Book(Repeating):
         for note in self.before_writing:
             note()
         seen, self._seen = self._seen, {}
+        clients, self._clients = self._clients, {}
         touched, self._touched = self._touched, {}
         notes, self._notes = self._notes, {}
         untested, self._untested = self._untested, []
@@ -144,6 +150,9 @@ class Book(Repeating):
         if seen:
             batch = [Seen(agent, **values) for agent, values in seen.items()]
             written.append(self._write("write_seen", batch).addErrback(lambda _: self._note_again(seen)))
+        if clients:
+            # one that is lost is noted again when it next opens something
+            written.append(self._write("clients.write_seen", clients).addErrback(lambda _: None))
         if touched:
             written.append(self._write("scans.touch", touched).addErrback(lambda _: self._touch_again(touched)))
         if notes:

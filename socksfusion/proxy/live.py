@@ -1,12 +1,14 @@
 """Live streams, by the rights that they were opened under: they end when those are gone."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.log import make_logger
+from socksfusion.networks import intersected
 from socksfusion.proxy.access import Access, Grant, WhyNot
 from socksfusion.proxy.accounts import Accounts
 from socksfusion.repeating import Repeating
@@ -16,7 +18,7 @@ _log = make_logger()
 
 
 class LiveStreams(Repeating):
-    """Every stream of a Client, from its SYN on, under the access that opened it.
+    """Every stream of a Client, from its SYN on, under the rights that opened it.
 
     Driven by the router (:meth:`add`), the ends of the streams, and two that have rights judged anew: the registry's
     changes (:meth:`look`), and a timer for those that end by time.
@@ -27,7 +29,7 @@ class LiveStreams(Repeating):
     def __init__(self, clock: IReactorTime, accounts: Accounts) -> None:
         super().__init__(clock, limits.RIGHTS_SECONDS, self.look)
         self._accounts = accounts
-        self._streams: dict[Access, dict[StreamTransport, None]] = {}
+        self._streams: dict[_Rights, dict[StreamTransport, None]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._streams.values()))
@@ -35,7 +37,7 @@ class LiveStreams(Repeating):
     def add(self, access: Access, grant: Grant, stream: StreamTransport) -> None:
         """``stream`` is opened by ``access``, which has ``grant`` now."""
         # many Clients have the same rights, and a stream belongs to its agent whatever the shared port leads to later
-        rights = replace(access, peer="", agent=grant.agent)
+        rights = _Rights(replace(access, peer="", agent=grant.agent), grant.allow)
         self._streams.setdefault(rights, {})[stream] = None
 
         def ended(_reason: Failure) -> None:
@@ -47,11 +49,30 @@ class LiveStreams(Repeating):
         stream.when_lost(ended)
 
     def look(self) -> None:
-        """Reset every stream whose access may open nothing any more."""
+        """Reset every stream whose access may open nothing any more, or not as much."""
         for rights in list(self._streams):
-            judged = self._accounts.standing(rights)
+            judged = self._accounts.standing(rights.access)
             if isinstance(judged, WhyNot):
-                streams = self._streams.pop(rights)
-                _log.info("{count} streams end: {why}", count=len(streams), why=judged.text)
-                for stream in streams:
-                    stream.abortConnection()
+                self._end(rights, judged.text)
+            elif not _covers(judged.allow, rights.allow):
+                self._end(rights, "what they may reach was narrowed")
+
+    def _end(self, rights: "_Rights", why: str) -> None:
+        streams = self._streams.pop(rights)
+        _log.info("{count} streams end: {why}", count=len(streams), why=why)
+        for stream in streams:
+            stream.abortConnection()
+
+
+class _Rights(NamedTuple):
+    """What a stream was opened under."""
+
+    access: Access
+    """Of all Clients alike, so without a peer."""
+    allow: tuple[str, ...]
+    """As in :class:`Grant`."""
+
+
+def _covers(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Whether ``networks`` allow all that ``others`` did."""
+    return not networks or networks == others or intersected(networks, others) == intersected(others, others)

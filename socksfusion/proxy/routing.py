@@ -4,6 +4,7 @@ While an Agent with a running scan is away, what its Clients ask for is held for
 not look like a closed port.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol, TypeAlias
@@ -66,6 +67,7 @@ class Router(Service):
 
     Rights are judged at every open, and again where it had to wait. Opens wait for their Agent, also those that its
     loss has interrupted: at most ``limits.HELD_OPENS`` an Agent. When the router is stopped, those are answered.
+    ``client_seen(client)`` is called when an account opens something.
     """
 
     name = "router"
@@ -78,6 +80,7 @@ class Router(Service):
         scans: RunningScans,
         live: LiveStreams,
         refusals: Refusals,
+        client_seen: Callable[[str], object] = lambda client: None,
     ) -> None:
         self._clock = clock
         self._accounts = accounts
@@ -85,6 +88,7 @@ class Router(Service):
         self._scans = scans
         self._live = live
         self._refusals = refusals
+        self._client_seen = client_seen
         self._held: dict[str, HeldOpens[_Ask]] = {}
         self._stopping = False
         connected.arrived.append(self._agent_arrived)
@@ -111,6 +115,8 @@ class Router(Service):
         judged = self._accounts.standing(access)
         if isinstance(judged, WhyNot):
             return succeed(self._refused(target, access, judged))
+        if judged.client is not None:
+            self._client_seen(judged.client)
         # longer than the Agent's own limits: a dial that waits for its turn has not been tried and is no time-out
         outer_seconds = limits.DIAL_WAIT_SECONDS + judged.connect_seconds + limits.ANSWER_MARGIN_SECONDS
         ask = _Ask(target, access, judged, Opening(self._clock, outer_seconds))

@@ -1,5 +1,6 @@
 """The Proxy put together: the agents' listener, the Clients' listeners, the registry, and what looks after them."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,15 @@ class Proxy:
         )
         self.guessing = Guessing(reactor, self.refusals)
         self.live = LiveStreams(reactor, self.accounts)
-        self.router = Router(reactor, self.accounts, self.connected, self.scans, self.live, self.refusals)
+        self.router = Router(
+            reactor,
+            self.accounts,
+            self.connected,
+            self.scans,
+            self.live,
+            self.refusals,
+            lambda client: self.book.client_seen(client, time.time()),
+        )
         self.front = Front(
             reactor,
             self.router,

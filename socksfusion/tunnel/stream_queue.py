@@ -1,8 +1,10 @@
 """Who waits for a stream of a carrier: an Agent acknowledges only so many at once."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from socksfusion import limits
 from socksfusion.log import make_logger
 from socksfusion.tunnel.stream import StreamTransport
 
@@ -18,6 +20,9 @@ TakesStream: TypeAlias = Callable[[StreamTransport | None], None]
 class StreamQueue:
     """Opens the streams of ``carrier``: users take turns, and each user's own are served as they came.
 
+    A user may have ``limits.STREAMS_SHARE`` times as many as are still free: whoever has thousands open leaves some for
+    who comes next, and waits at that for some of its own to end.
+
     What a taker raises is logged, resets its stream, and hinders no other.
     """
 
@@ -26,6 +31,7 @@ class StreamQueue:
         self._users: dict[TakesStream, str] = {}
         # the user whose turn is next stands first
         self._waiting: dict[str, dict[TakesStream, None]] = {}
+        self._open: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._users)
@@ -44,11 +50,13 @@ class StreamQueue:
             carrier.end("the numbers of its streams are used up")
         if not self.possible:
             self._give(taker, None)
-        elif carrier.session.can_open and not self._users:
-            self._give(taker, self._new_stream())
+        elif carrier.session.can_open and not self._users and self._has_room(user):
+            self._give(taker, self._new_stream(user))
         else:
             self._users[taker] = user
             self._waiting.setdefault(user, {})[taker] = None
+            # those who wait may all have their share
+            self.serve()
 
     def withdraw(self, taker: TakesStream) -> None:
         """``taker`` waits no more; harmless for one that doesn't wait."""
@@ -63,7 +71,10 @@ class StreamQueue:
         """Give those who wait their streams, as far as the session opens some."""
         carrier = self._carrier
         while self._users and not carrier.closing and carrier.session.can_open:
-            self._give(self._next(), self._new_stream())
+            user = next((user for user in self._waiting if self._has_room(user)), None)
+            if user is None:
+                return
+            self._give(self._next(user), self._new_stream(user))
 
     def give_up(self) -> None:
         """There will be no more streams for those who wait now."""
@@ -71,8 +82,11 @@ class StreamQueue:
         for taker in waiting:
             self._give(taker, None)
 
-    def _next(self) -> TakesStream:
-        user = next(iter(self._waiting))
+    def _has_room(self, user: str) -> bool:
+        session = self._carrier.session
+        return self._open[user] < limits.STREAMS_SHARE * (session.max_streams - len(session.streams))
+
+    def _next(self, user: str) -> TakesStream:
         takers = self._waiting.pop(user)
         taker = next(iter(takers))
         del self._users[taker], takers[taker]
@@ -80,10 +94,18 @@ class StreamQueue:
             self._waiting[user] = takers
         return taker
 
-    def _new_stream(self) -> StreamTransport:
+    def _new_stream(self, user: str) -> StreamTransport:
         carrier = self._carrier
         carrier.flush_soon()
-        return StreamTransport(carrier.session.open_stream(carrier.seconds()), carrier, carrier.peer)
+        transport = StreamTransport(carrier.session.open_stream(carrier.seconds()), carrier, carrier.peer)
+        self._open[user] += 1
+        transport.when_lost(lambda _: self._ended(user))
+        return transport
+
+    def _ended(self, user: str) -> None:
+        self._open[user] -= 1
+        if not self._open[user]:
+            del self._open[user]
 
     def _give(self, taker: TakesStream, transport: StreamTransport | None) -> None:
         try:

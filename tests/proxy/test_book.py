@@ -29,6 +29,7 @@ class FakeWatch:
         self.registry = SimpleNamespace(
             **{name: name for name in ("activate", "write_seen", "set_paused", "set_uninstalled")},
             scans=SimpleNamespace(**{name: name for name in scans}),
+            clients=SimpleNamespace(write_seen="clients.write_seen"),
         )
         self.slow: list[Deferred[Any]] | None = None
 
@@ -189,6 +190,14 @@ def test_who_has_much_to_note_is_asked_before_each_batch(written: Written) -> No
 
 def untested(port: int) -> Untested:
     return Untested("0123", 1.0, "10.0.0.1", port, "cut", "cable out")
+
+
+def test_clients_that_open_are_noted_once_a_batch(written: Written) -> None:
+    for wall in (1.0, 2.0):
+        written.book.client_seen("alice", wall)
+    written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+    assert written.watch.ran == [("clients.write_seen", {"alice": 2.0})]
 
 
 class TestScans:

@@ -81,6 +81,8 @@ OF_A = {"port of a", "token of a"} | ALICES | OF_S
         (lambda there: there.client("alice", "a", token=digest("newer")), ALICES),
         (lambda there: there.client("alice", "b"), ALICES),
         (lambda there: there.client("alice", all_agents=True), set()),
+        (lambda there: there.client("alice", "a", allow=("10.0.0.0/8",)), ALICES),
+        (lambda there: there.scan("s", "a", allow=("10.0.0.0/8",)), OF_S),
         (lambda there: there.client("bob", "a"), set()),
         (lambda there: there.end_scan("s"), OF_S),
         (lambda there: there.agent("a", token=digest("newer")), {"token of a"}),
@@ -97,6 +99,29 @@ def test_a_change_of_the_registry_ends_what_lost_its_rights(
     assert streams.aborted() == gone
     streams.live.look()
     assert all(stream.aborted <= 1 for stream in streams.by.values())
+
+
+@pytest.mark.parametrize(
+    ("allow", "ends"),
+    [
+        (("10.0.0.0/8", "192.0.2.0/24"), False),
+        (("192.0.2.0/24", "10.0.0.0/8", "fd00::/8"), False),
+        (("10.0.0.0/8", "192.0.2.0/25", "192.0.2.128/25"), False),
+        (("0.0.0.0/0",), False),
+        ((), False),
+        (("10.0.0.0/8",), True),
+        (("10.0.0.0/8", "192.0.2.0/25"), True),
+        (("198.51.100.0/24",), True),
+    ],
+)
+def test_a_stream_ends_when_its_account_is_narrowed_and_not_when_it_is_widened(
+    streams: Streams, allow: tuple[str, ...], ends: bool
+) -> None:
+    streams.registered.client("bob", "a", allow=("192.0.2.0/24", "10.0.0.0/8"))
+    stream = streams.open(access(agent="a", client="bob", token=digest("bob-token")))
+    streams.registered.client("bob", "a", allow=allow)
+    streams.live.look()
+    assert bool(stream.aborted) is ends
 
 
 def test_rights_that_end_by_time_are_noticed_within_a_second(streams: Streams) -> None:

@@ -134,7 +134,8 @@ class Routing:
         accounts = self.registered.accounts(scanned=scanned, **of_the_accounts)
         self.live = LiveStreams(self.clock, accounts)
         fakes: Any = self.scans
-        self.router = Router(self.clock, accounts, self.connected, fakes, self.live, self.refusals)
+        self.seen: list[str] = []
+        self.router = Router(self.clock, accounts, self.connected, fakes, self.live, self.refusals, self.seen.append)
 
     def arrive(self, agent: str = "a", state: str = "open", features: tuple[str, ...] = (UDP, NARROW)) -> Carrier:
         carrier = Carrier(state)
@@ -373,6 +374,7 @@ def test_the_request_says_whose_it_is_and_how_narrow(routing: Routing, alices: A
     expected = ConnectRequest("192.0.2.1", 80, 3.0, "s", "alice", ("192.0.2.0/24",))
     assert carrier.streams[0].written == encode(expected)
     assert carrier.users == ["alice"]
+    assert routing.seen == ["alice"]
 
 
 def test_an_agent_too_old_to_narrow_is_not_asked_rather_than_widened(routing: Routing, alices: Access) -> None:

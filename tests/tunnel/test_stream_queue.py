@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.wire.yamux.frames import LAST_STREAM_ID
-from tests.tunnel.pair import Pair
+from tests.tunnel.pair import HalfCloseable, Pair
 
 LOST = error.ConnectionLost
 
@@ -143,3 +143,67 @@ class TestOpening:
         assert told == [None]
         pair.pump()
         assert pair.proxy_owner.losses == ["the numbers of its streams are used up"]
+
+
+class TestUsers:
+    """Several users of one carrier (attacks.md, row J2)."""
+
+    def open(self, pair: Pair, user: str, count: int = 1) -> list[StreamTransport]:
+        """The streams that ``count`` opens have got, and get later."""
+        got: list[StreamTransport] = []
+
+        def opened(transport: StreamTransport | None) -> None:
+            assert transport is not None
+            transport.protocol = HalfCloseable()
+            transport.protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
+            got.append(transport)
+
+        for _ in range(count):
+            pair.proxy.open_stream(lambda transport: opened(transport), user)
+        pair.pump()
+        return got
+
+    def test_j2_they_take_turns(self) -> None:
+        pair = Pair(max_unacknowledged=1)
+        pair.stall()
+        order: list[str] = []
+        for user, count in (("greedy", 5), ("other", 2), ("third", 1)):
+            for _ in range(count):
+                pair.proxy.open_stream(lambda transport, user=user: order.append(user), user)  # type: ignore[misc]
+        pair.flow()
+        pair.pump()
+        assert order == ["greedy", "greedy", "other", "third", "greedy", "other", "greedy", "greedy"]
+
+    def test_j2_one_who_withdraws_is_no_turn(self) -> None:
+        pair = Pair(max_unacknowledged=1)
+        pair.stall()
+        order: list[str] = []
+        takers: dict[str, Any] = {user: lambda transport, user=user: order.append(user) for user in "abc"}
+        for user, taker in takers.items():
+            pair.proxy.open_stream(taker, user)
+        pair.proxy.withdraw(takers["b"])
+        pair.flow()
+        pair.pump()
+        assert order == ["a", "c"]
+
+    def test_j2_one_who_keeps_streams_open_leaves_some_for_others(self) -> None:
+        pair = Pair(max_streams=16)
+        greedy = self.open(pair, "greedy", 20)
+        assert len(greedy) == 12
+        other = self.open(pair, "other", 20)
+        assert len(other) == 3
+        assert len(self.open(pair, "third")) == 1
+        assert len(greedy) == 12
+
+    def test_j2_what_waits_for_its_own_share_goes_on_when_one_ends(self) -> None:
+        pair = Pair(max_streams=16)
+        greedy = self.open(pair, "greedy", 14)
+        assert len(greedy) == 12
+        for transport in greedy[:2]:
+            transport.abortConnection()
+        pair.pump()
+        assert len(greedy) == 14
+        for transport in greedy:
+            transport.abortConnection()
+        pair.pump()
+        assert len(self.open(pair, "greedy", 12)) == 12
