@@ -12,6 +12,7 @@ import h11
 from socksfusion import limits
 
 _LIST_ITEM: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*(?:"|$))+')
+_HUNG_UP: Final = "it closed the connection without an answer"
 _SCHEME: Final = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:\s+(.*?))?\s*", re.DOTALL)
 
 
@@ -104,7 +105,7 @@ class ConnectClient:
         """The proxy closed the connection."""
         self._ended = True
         self._http.receive_data(b"")
-        return self._read() or ProxyFailed("it closed the connection without an answer")
+        return self._read() or ProxyFailed(_HUNG_UP)
 
     @property
     def rest(self) -> bytes:
@@ -116,6 +117,8 @@ class ConnectClient:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
+                if self._ended:
+                    return ProxyFailed(_HUNG_UP)
                 return ProxyFailed(f"what answers is no HTTP proxy ({error})")
             match event:
                 case h11.Response():
@@ -130,7 +133,7 @@ class ConnectClient:
                     clean = not self._ended and not self._http.trailing_data[0]
                     return self._wanted if clean else LoginWanted(self._wanted.challenges, reusable=False)
                 case h11.ConnectionClosed():
-                    return ProxyFailed("it closed the connection without an answer")
+                    return ProxyFailed(_HUNG_UP)
                 case h11.InformationalResponse():
                     continue
                 case _:  # NEED_DATA, PAUSED

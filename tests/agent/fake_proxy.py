@@ -99,12 +99,13 @@ class Endpoint:
 
 
 class World:
-    """A Connector, its endpoint, and every Proxy's side that it has reached."""
+    """A Connector, its endpoint, and every Proxy's side that it has reached; ``others`` are more ways than one."""
 
     def __init__(
         self,
         *,
         host: str = HOST,
+        others: Sequence[str] = (),
         context: SSL.Context | None = None,
         uniform: Callable[[float, float], float] = lambda low, high: high,
         leaves: Sequence[str] = ("replaced",),
@@ -128,7 +129,7 @@ class World:
         )
         self.connector = Connector(
             self.clock,
-            [Way(host, f"{host}:443", self.endpoint)],
+            [Way(name, f"{name}:443", self.endpoint) for name in (host, *others)],
             self.calls,
             agent_copy(),
             self.messages,

@@ -8,9 +8,10 @@ from twisted.internet import error
 from twisted.internet.defer import Deferred
 
 from socksfusion import limits
+from socksfusion.agent.outbound.errors import OutboundLoginFailed
 from socksfusion.wire.messages import Hello, ScanFinished, ScanStarted
 from tests.agent.fake_proxy import World
-from tests.tunnel.certificates import agent_side, proxy_side
+from tests.tunnel.certificates import HOST, agent_side, proxy_side
 
 CONNECTING, ESTABLISHED = "Connecting to server...", "Connection established"
 pytestmark = pytest.mark.usefixtures("no_failures")
@@ -86,6 +87,64 @@ class TestDialling:
         side.end.stalled = side.agent_end.stalled = True
         world.pass_time(46, step=0.5)
         assert world.connector.call is None
+        assert world.dials == 2
+
+
+class TestSeveralWays:
+    @pytest.fixture
+    def world(self) -> World:
+        made = World(others=("second.example", "third.example"))
+        made.connector.startService()
+        return made
+
+    def dialled(self, world: World) -> str:
+        world.clock.advance(0)
+        assert world.connector.proxy == f"{world.calls.host}:443"
+        return world.calls.host
+
+    def test_the_next_is_dialled_at_once_and_a_round_is_followed_by_a_wait(self, world: World) -> None:
+        for seconds in (1, 2, 4):
+            for host in (HOST, "second.example", "third.example"):
+                assert self.dialled(world) == host
+                world.fail(error.ConnectionRefusedError())
+            before = world.dials
+            world.clock.advance(seconds - 0.1)
+            assert world.dials == before
+            world.clock.advance(0.1)
+            assert world.dials == before + 1
+
+    def test_a_proxy_of_another_name_is_a_failure_too(self, world: World) -> None:
+        world.fail(error.ConnectionRefusedError())
+        assert self.dialled(world) == "second.example"
+        world.accept()
+        assert self.dialled(world) == "third.example"
+        assert world.dials == 3
+
+    def test_one_that_served_is_dialled_again_first_and_after_a_wait(self, world: World) -> None:
+        side = world.serve()
+        side.carrier.abort("test")
+        world.pump()
+        assert world.dials == 1
+        world.pass_time(1)
+        assert world.dials == 2
+        assert self.dialled(world) == HOST
+        world.fail(error.ConnectionRefusedError())
+        assert self.dialled(world) == "second.example"
+        assert world.dials == 3
+
+    def test_a_refusal_waits_at_the_same_address(self, world: World) -> None:
+        world.accept().refuse("duplicate")
+        world.pass_time(limits.DUPLICATE_RETRY_SECONDS - 0.25)
+        assert world.dials == 1
+        world.pass_time(0.5)
+        assert world.dials == 2
+        assert self.dialled(world) == HOST
+
+    def test_a_refused_login_of_the_network_is_not_tried_again_soon(self, world: World) -> None:
+        world.fail(OutboundLoginFailed("the outbound proxy does not take the password"))
+        world.clock.advance(limits.OUTBOUND_LOGIN_RETRY_SECONDS)
+        assert world.dials == 1
+        world.clock.advance(limits.OUTBOUND_LOGIN_RETRY_SECONDS * 0.1)
         assert world.dials == 2
 
 
