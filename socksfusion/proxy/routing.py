@@ -221,9 +221,10 @@ class Router(Service):
         return opened
 
     def _given_up(self, ask: _Ask, failure: Failure) -> Failure:
-        """Its Client went away. Where that was before anything was tried, its target says nothing about itself."""
-        if ask.record is not None and ask.target is not None and not ask.opening.asked:
-            ask.record.not_tried(*ask.target, f"its client went away before agent {ask.grant.agent} could be asked")
+        """Its Client went away and knows nothing of its target. Whether the Agent has dialled by then can't be told."""
+        if ask.record is not None and ask.target is not None:
+            until = "answered" if ask.opening.asked else "could be asked"
+            ask.record.not_tested(*ask.target, f"its client went away before agent {ask.grant.agent} {until}")
         return failure
 
     def _refuse(self, ask: _Ask, why: WhyNot) -> None:

@@ -60,8 +60,8 @@ class ScanRecord:
             self._leave_untested(host, port, "not tested", detail)
         self._noted(self)
 
-    def not_tried(self, host: str, port: int, why: str) -> None:
-        """An open has ended without a reply, and nothing was tried: its Client did not wait for it."""
+    def not_tested(self, host: str, port: int, why: str) -> None:
+        """An open has ended without a reply: its Client did not wait for it."""
         self._leave_untested(host, port, "not tested", why)
         self._noted(self)
 

@@ -60,8 +60,8 @@ def test_only_0x01_leaves_a_target_untested(recorded: Recorded) -> None:
     assert recorded.untested() == [Untested("0123", 1_000.0, "10.0.0.1", 1, "not tested", "why 1")]
 
 
-def test_an_open_whose_client_gave_up_before_it_was_tried_has_no_reply(recorded: Recorded) -> None:
-    recorded.record.not_tried("10.0.0.1", 80, "its client gave up")
+def test_an_open_whose_client_did_not_wait_has_no_reply_and_is_untested(recorded: Recorded) -> None:
+    recorded.record.not_tested("10.0.0.1", 80, "its client gave up")
     notes, untested = recorded.record.take()
     assert notes is None
     assert untested == [Untested("0123", 1_000.0, "10.0.0.1", 80, "not tested", "its client gave up")]
