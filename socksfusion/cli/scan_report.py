@@ -157,9 +157,11 @@ def as_json(scan: Scan, totals: ScanTotals, detail: Detail | None = None) -> dic
     }
     if detail is not None:
         gaps, untested = detail
-        record["gaps"] = [{"began": moment(gap.began), "ended": moment(gap.ended)} for gap in gaps]
+        record["gaps"] = [
+            {"began": moment(gap.began, exact=True), "ended": moment(gap.ended, exact=True)} for gap in gaps
+        ]
         record["untested"] = [
-            {"at": moment(one.at), "host": one.host, "port": one.port, "what": one.what, "why": one.why}
+            {"at": moment(one.at, exact=True), "host": one.host, "port": one.port, "what": one.what, "why": one.why}
             for one in untested
         ]
     return record

@@ -19,6 +19,8 @@ def as_facts(facts: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{name.lower() + ':':<{width}}{value}" for name, value in known)
 
 
-def moment(seconds: float | None) -> str | None:
-    """Unix seconds as local time, ISO 8601 with offset."""
-    return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+def moment(seconds: float | None, *, exact: bool = False) -> str | None:
+    """Unix seconds as local time, ISO 8601 with offset; ``exact``: to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds" if exact else "seconds")

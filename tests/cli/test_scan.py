@@ -3,6 +3,7 @@ import re
 import shutil
 import socket
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -166,8 +167,8 @@ def test_3_where_the_state_folder_is_missing_is_told(ready: Command, tmp_path: P
 
 
 def test_gaps(scanned: Command, registry: Registry) -> None:
-    registry.scans.begin_gaps({"one": 1_800_000_010.0})
-    registry.scans.end_gaps({"one": 1_800_000_015.0})
+    registry.scans.begin_gaps({"one": 1_800_000_010.25})
+    registry.scans.end_gaps({"one": 1_800_000_015.5})
     registry.scans.add_untested(
         [
             Untested("one", 1_800_000_009.9, "192.0.2.1", 22, "cut", "carrier lost"),
@@ -178,7 +179,7 @@ def test_gaps(scanned: Command, registry: Registry) -> None:
     result = scanned("scan", "show", "one", "--gaps")
     assert result.exit_code == NOT_TESTED
     gap, *listed = result.stdout.splitlines()[-5:]
-    assert gap.endswith(": 5s, 2 targets")
+    assert gap.endswith(": 5.25s, 2 targets")
     assert [line.split(maxsplit=1)[1] for line in listed] == [
         "192.0.2.1:22 cut: carrier lost",
         "[2001:db8::1]:80 not tested: no agent",
@@ -187,7 +188,9 @@ def test_gaps(scanned: Command, registry: Registry) -> None:
     ]
     record = json.loads(scanned("scan", "show", "one", "--gaps", "--json").stdout)
     assert record["complete"] is False
-    assert len(record["gaps"]) == 1
+    [span] = record["gaps"]
+    began, ended = (datetime.fromisoformat(span[name]) for name in ("began", "ended"))
+    assert (began.timestamp(), ended.timestamp()) == (1_800_000_010.25, 1_800_000_015.5)
     assert [one["port"] for one in record["untested"]] == [22, 80, 80]
     assert "untested" not in json.loads(scanned("scan", "show", "one", "--json").stdout)
 
