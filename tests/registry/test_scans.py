@@ -190,3 +190,13 @@ def test_prune_takes_ended_scans_with_all_that_they_found(registry: Registry) ->
     assert {scan.id for scan in registry.scans.list()} == {"new", "running"}
     assert registry.scans.gaps("old") == registry.scans.untested("old") == ()
     assert len(registry.scans.untested("new")) == 1
+
+
+def test_why_a_port_is_closed_is_kept_until_it_is_open(registry: Registry) -> None:
+    scans = registry.scans
+    scans.start(explicit("one"))
+    scans.set_port_trouble("one", "in use\n")
+    scans.set_port_trouble("unknown", "in use")
+    assert scans.get("one").port_trouble == r"in use\x0a"
+    scans.set_port_trouble("one", None)
+    assert scans.get("one").port_trouble is None
