@@ -83,6 +83,7 @@ class ScanRecord:
         """An association has its stream, whose bytes count from now on; ``result`` tells of its targets."""
         counted = _Counted("", 0, stream, stream.bytes_received)
         self._open.add(counted)
+        self._noted(self)
         stream.when_lost(partial(self._stream_lost, counted))
 
     def abort_streams(self) -> None:

@@ -116,6 +116,7 @@ def test_what_the_carriers_loss_cuts_is_untested(recorded: Recorded) -> None:
 def test_an_associations_bytes_count_and_its_end_is_no_targets_cut(recorded: Recorded) -> None:
     here, there = recorded.pair.open()
     recorded.record.associated(here.transport)
+    assert recorded.news == [recorded.record]
     here.transport.write(b"12345")
     there.transport.write(b"123")
     recorded.pair.pump()
