@@ -16,7 +16,7 @@ from socksfusion.cli.state_option import given_state, open_registry, state_optio
 from socksfusion.errors import UsageError
 from socksfusion.identity.authority import Issued
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.names import PROXY_PORT, check_agent_name, format_proxy, parse_proxy
+from socksfusion.identity.names import PROXY_PORT, check_agent_name, format_proxies, parse_proxies
 from socksfusion.identity.state import StateFolder
 from socksfusion.identity.tokens import mint_token, token_digest
 from socksfusion.registry.store import Registry, RegistryError
@@ -30,7 +30,7 @@ def agent() -> None:
     """
 
 
-_PROXY_HELP = "The Proxy's address as the agent reaches it; kept for later copies."
+_PROXY_HELP = "The Proxy's address as the agent reaches it, or several between commas; kept for later copies."
 _USUAL = "the first name given to init, port 443"
 _out_option = click.option(
     "--out",
@@ -129,12 +129,13 @@ def _mint(
     state: StateFolder, name: str, proxy: str | None, scope: tuple[str, ...], expires: float | None
 ) -> tuple[AgentCopy, Issued]:
     check_agent_name(name)
-    host, port = parse_proxy(proxy) if proxy is not None else (_usual_name(state), PROXY_PORT)
-    if host not in state.certificate_names():
-        raise UsageError(f"the Proxy's certificate is not for {host}; add it by: socksfusion init --name {host}")
+    addresses = parse_proxies(proxy) if proxy is not None else ((_usual_name(state), PROXY_PORT),)
+    for host, _ in addresses:
+        if host not in state.certificate_names():
+            raise UsageError(f"the Proxy's certificate is not for {host}; add it by: socksfusion init --name {host}")
     issued = state.authority().issue_agent(name)
     pem = state.ca_pem(), issued.certificate_pem, issued.key_pem
-    copy = AgentCopy(name, format_proxy(host, port), *pem, scope=scope, expires=expires)
+    copy = AgentCopy(name, format_proxies(addresses), *pem, scope=scope, expires=expires)
     return copy, issued
 
 

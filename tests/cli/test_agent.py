@@ -38,6 +38,15 @@ def test_add_with_an_address_and_a_file(ready: Command, tmp_path: Path) -> None:
     assert AgentCopy.load(out).proxy == "[::1]:8443"
 
 
+def test_add_with_several_addresses(ready: Command, registry: Registry) -> None:
+    assert ready("agent", "add", "acme", "--proxy", "proxy.example.org, [::1]:8443").exit_code == 0
+    assert AgentCopy.load(Path("acme.agent")).proxy == "proxy.example.org:443,[::1]:8443"
+    assert ready("agent", "renew", "acme", "--out", "again.agent").exit_code == 0
+    assert AgentCopy.load(Path("again.agent")).proxy == "proxy.example.org:443,[::1]:8443"
+    assert "not for a.example" in told(ready("agent", "add", "other", "--proxy", "proxy.example.org,a.example"))
+    assert "is no HOST:PORT" in told(ready("agent", "add", "other", "--proxy", "proxy.example.org,b:x"))
+
+
 def test_the_private_key_is_nowhere_but_in_the_copy(ready: Command, folder: StateFolder) -> None:
     result = ready("agent", "add", "acme")
     key = AgentCopy.load(Path("acme.agent")).key_pem.decode()

@@ -7,6 +7,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
 
 class _Command(channel.SSHChannel):
@@ -54,12 +55,17 @@ class _Transport(transport.SSHClientTransport):
     def __init__(self, host_key: keys.Key, auth: _Key) -> None:
         self.host_key = host_key
         self.auth = auth
+        self.lost: Deferred[None] = Deferred()
 
     def verifyHostKey(self, pubKey: bytes, fingerprint: bytes) -> "Deferred[bool]":
         return succeed(True) if keys.Key.fromString(pubKey) == self.host_key else fail(ValueError("another host key"))
 
     def connectionSecure(self) -> None:
         self.requestService(self.auth)
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.lost.callback(None)
 
 
 async def run(endpoint: IStreamClientEndpoint, user: str, key: str, host_key: str, command: str) -> bytes:
@@ -70,4 +76,5 @@ async def run(endpoint: IStreamClientEndpoint, user: str, key: str, host_key: st
     protocol: Any = await endpoint.connect(Factory.forProtocol(lambda: _Transport(server, auth)))
     output = await done.addTimeout(30, reactor)
     protocol.loseConnection()
+    await protocol.lost.addTimeout(30, reactor)
     return output

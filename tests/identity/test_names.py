@@ -1,7 +1,14 @@
 import pytest
 
 from socksfusion.errors import UsageError
-from socksfusion.identity.names import check_agent_name, check_host, format_proxy, parse_proxy
+from socksfusion.identity.names import (
+    check_agent_name,
+    check_host,
+    format_proxies,
+    format_proxy,
+    parse_proxies,
+    parse_proxy,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "A9", "acme-2.example_x", "x" * 64])
@@ -86,3 +93,11 @@ def test_proxy_addresses(text: str, host: str, port: int) -> None:
 def test_no_proxy_addresses(text: str) -> None:
     with pytest.raises(UsageError):
         parse_proxy(text)
+
+
+def test_several_proxies() -> None:
+    assert parse_proxies("a.example, [2001:db8::1]:8443,b:1") == (("a.example", 443), ("2001:db8::1", 8443), ("b", 1))
+    assert format_proxies(parse_proxies("a.example, [2001:db8::1]:8443")) == "a.example:443,[2001:db8::1]:8443"
+    for text in ("", "a,,b", "a,"):
+        with pytest.raises(UsageError):
+            parse_proxies(text)
