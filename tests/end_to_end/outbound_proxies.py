@@ -17,11 +17,14 @@ from tests.end_to_end.network import Target
 from tests.end_to_end.programs import Program, free_port, wait_until
 
 USER, PASSWORD = "alice", "p@ss% word"
+ELSEWHERE = "proxy.test"
+"""A name of this machine that only squid knows: whoever reaches it went through it."""
 HELPERS = Path("/usr/lib/squid")
 SQUID = """\
 http_port 127.0.0.1:{port}
 pid_filename none
 visible_hostname squid.test
+hosts_file {folder}/hosts
 cache deny all
 cache_log {folder}/cache.log
 access_log stdio:{folder}/access.log
@@ -66,6 +69,7 @@ class Squid:
         self.folder = folder
         hashed = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], check=True, capture_output=True, text=True)
         (folder / "passwords").write_text(f"{USER}:{hashed.stdout}")
+        (folder / "hosts").write_text(f"127.0.0.1 localhost {ELSEWHERE}\n")
         told = login.format(helpers=HELPERS, folder=folder)
         (folder / "squid.conf").write_text(SQUID.format(port=self.port, folder=folder, login=told))
         self.program = Program(["/usr/sbin/squid", "-N", "-f", str(folder / "squid.conf")], cwd=folder)

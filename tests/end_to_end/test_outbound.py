@@ -16,7 +16,7 @@ from tests.end_to_end.programs import Installation, Program, free_port, installa
 
 pytest.importorskip("spnego")
 from tests.agent.outbound.server_side import USERS, accounts
-from tests.end_to_end.outbound_proxies import BASIC, NTLM, PASSWORD, USER, LoginProxy, squid, tinyproxy
+from tests.end_to_end.outbound_proxies import BASIC, ELSEWHERE, NTLM, PASSWORD, USER, LoginProxy, squid, tinyproxy
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A Proxy, and the copy of an agent that each test starts for itself."""
     with installation(tmp_path_factory.mktemp("far")) as made:
         made.add_agent("demo")
+        made.admin("init", "--name", ELSEWHERE)
         made.start_proxy()
         yield made
 
@@ -87,13 +88,16 @@ def test_squid_with_basic(agents: Installation, tmp_path: Path, by: str) -> None
             agent = start(agents, f"--outbound-proxy=http://{USER}@localhost:{proxy.port}", password_file(tmp_path))
         else:
             url = f"http://{USER}:{quote(PASSWORD)}@localhost:{proxy.port}"
-            agent = start(agents, HTTPS_PROXY=url)
+            agent = start(agents, f"--proxy={ELSEWHERE}:{agents.agents_port}", HTTPS_PROXY=url)
         agent.wait_log("serving as agent")
         carries(agents)
         keeps_quiet(agent, PASSWORD, quote(PASSWORD))
         agent.stop()
         assert [request[0] for request in proxy.passed()] == ["TCP_DENIED/407", "TCP_TUNNEL/200"]
-        assert proxy.passed()[-1][1:] == [way(agents), USER]
+        assert proxy.passed()[-1][1:] == [
+            f"{ELSEWHERE if by == 'variable' else 'localhost'}:{agents.agents_port}",
+            USER,
+        ]
 
 
 def test_squid_with_ntlm(agents: Installation, tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def refused(agents: Installation, folder: Path, url: str) -> None:
 
 def test_tinyproxy(agents: Installation, tmp_path: Path) -> None:
     with tinyproxy(tmp_path) as (port, proxy):
-        agent = start(agents, ALL_PROXY=f"{USER}:plain-secret@127.0.0.1:{port}")
+        agent = start(agents, f"--outbound-proxy={USER}@127.0.0.1:{port}", password_file(tmp_path, "plain-secret"))
         agent.wait_log("serving as agent")
         carries(agents)
         keeps_quiet(agent, "plain-secret")
@@ -163,20 +167,26 @@ def test_our_own_socks_port(agents: Installation, tmp_path: Path) -> None:
         assert "Scan is started" in hop.messages
 
 
-def test_none_and_no_proxy_go_directly(agents: Installation) -> None:
+@pytest.mark.parametrize(
+    ("option", "exceptions", "directly"),
+    [("", "", False), ("--outbound-proxy=none", "", True), ("", "example.org, 192.0.2.0/24:443", True)],
+)
+def test_none_and_no_proxy_go_directly(agents: Installation, option: str, exceptions: str, directly: bool) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    for arguments, environment in (
-        (["--outbound-proxy=none"], {}),
-        ([], {"NO_PROXY": f"example.org, localhost:{agents.agents_port}"}),
-    ):
-        agent = start(agents, *arguments, HTTPS_PROXY=dead, **environment)
-        agent.wait_log(f"serving as agent demo at {way(agents)}")
-        agent.stop()
+    arguments = ["--proxy=192.0.2.1:443", "--handshake=1", *filter(None, [option])]
+    agent = start(agents, *arguments, HTTPS_PROXY=dead, NO_PROXY=exceptions)
+    agent.wait_log("dialling again in")
+    assert any("the outbound proxy" in line for line in agent.log) is not directly
+
+
+def test_variables_do_not_count_for_this_machine(agents: Installation) -> None:
+    agent = start(agents, HTTPS_PROXY=f"http://127.0.0.1:{free_port()}")
+    agent.wait_log(f"serving as agent demo at {way(agents)}")
 
 
 def test_a_dead_outbound_proxy_is_told(agents: Installation) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    agent = start(agents, HTTPS_PROXY=dead)
+    agent = start(agents, f"--outbound-proxy={dead}")
     agent.wait_log(f"no connection to the outbound proxy {dead}")
     agent.wait_log("dialling again in")
 

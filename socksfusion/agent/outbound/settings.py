@@ -17,6 +17,8 @@ _PORTS: Final = {"http": 80, "socks5": 1080, "socks5h": 1080}
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 """In the order in which they count: the Agent's connection is TLS, and a lower-case name wins, as with curl."""
 
+_THIS_MACHINE: Final = "localhost 127.0.0.0/8 ::1"
+
 Kind = Literal["http", "socks5"]
 
 
@@ -113,13 +115,16 @@ def way_out(
 
 
 def from_environment(environment: Mapping[str, str]) -> WayOut:
-    """HTTPS_PROXY and ALL_PROXY, in either case, with NO_PROXY's exceptions; an empty one is none."""
+    """HTTPS_PROXY and ALL_PROXY, in either case, with NO_PROXY's exceptions; an empty one is none.
+
+    This machine itself is always an exception: no proxy of the network leads to it.
+    """
     for name in _VARIABLES:
         value = environment.get(name, "").strip()
         if value:
             exceptions = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
             try:
-                return WayOut(parse_url(value), NoProxy.parse(exceptions))
+                return WayOut(parse_url(value), NoProxy.parse(f"{_THIS_MACHINE} {exceptions}"))
             except UsageError as error:
                 raise UsageError(f"the variable {name}: {error}; --outbound-proxy none goes out without it")
     return WayOut(None)

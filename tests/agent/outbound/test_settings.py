@@ -100,6 +100,12 @@ def test_exceptions_count_beside_variables_alone(name: str) -> None:
     assert way_out("none", None, environment).to("proxy.example", 443) is None
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_variables_never_count_for_this_machine(host: str) -> None:
+    assert way_out(None, None, {"HTTPS_PROXY": "a:1"}).to(host, 443) is None
+    assert way_out(parse_url("a:1"), None, {}).to(host, 443) is not None
+
+
 def test_a_variable_that_cant_be_used_is_named_without_its_login() -> None:
     with pytest.raises(UsageError, match=r"variable HTTPS_PROXY.*not supported.*--outbound-proxy none") as raised:
         way_out(None, None, {"HTTPS_PROXY": "https://alice:hush@proxy:1"})
