@@ -74,6 +74,11 @@ def reaches_this_host_only(text: str) -> bool:
     return address.is_loopback
 
 
+def is_layered(text: str) -> bool:
+    """Whether Twisted wraps a factory that serves on ``text``; then what its ``buildProtocol`` gives is wrapped too."""
+    return _parse(text)[0] in (_AROUND, "ssl")
+
+
 def loopback_by_default(text: str) -> str:
     """``text`` with the loopback interface where it is TCP and names none."""
     kind, arguments = _parse(text)

@@ -232,7 +232,7 @@ class ClientProtocol(Connection):
 
 
 class _TurnedAway(protocol.Protocol):
-    """Closes at once. None in its place would be wrapped by an endpoint's layers as if it were a protocol."""
+    """Closes in the next turn: where an endpoint has layers, they would wrap None as if it were a protocol."""
 
     def connectionMade(self) -> None:
         """There is nobody to talk to."""
@@ -240,19 +240,23 @@ class _TurnedAway(protocol.Protocol):
 
 
 class ClientFactory(protocol.ServerFactory):
-    """Makes the protocols of one listener, whose Clients are known to it as ``access`` before they log in."""
+    """Makes the protocols of one listener, whose Clients are known to it as ``access`` before they log in.
+
+    ``layered``: see ``endpoints.is_layered``.
+    """
 
     noisy = False
 
-    def __init__(self, front: Front, access: Access = _NOBODY_YET) -> None:
+    def __init__(self, front: Front, access: Access = _NOBODY_YET, *, layered: bool = False) -> None:
         self._front = front
         self._access = access
+        self._layered = layered
 
-    def buildProtocol(self, addr: IAddress | None) -> protocol.Protocol:
-        """The protocol for a Client from ``addr``; one that closes at once where too many files are open."""
+    def buildProtocol(self, addr: IAddress | None) -> protocol.Protocol | None:
+        """The protocol for a Client from ``addr``; None (closed at once) where too many files are open."""
         client = ClientProtocol(self._front, self._access, addr)
         refused = self._front.headroom.refusal()
         if refused is not None:
             self._front.refusals.refuse("descriptors", client.peer, refused)
-            return _TurnedAway()
+            return _TurnedAway() if self._layered else None
         return client

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.protocol import ServerFactory
 
 from socksfusion import limits
-from socksfusion.endpoints import Listener
+from socksfusion.endpoints import Listener, is_layered
 from socksfusion.identity.state import StateFolder
 from socksfusion.program import Program
 from socksfusion.proxy.access import Access
@@ -122,6 +122,10 @@ class Proxy:
         )
         self.scans.changed.append(self.ports.look)
 
+    def shared_front(self, endpoint: str) -> ServerFactory:
+        """What serves the Clients of the shared port on ``endpoint``."""
+        return ClientFactory(self.front, layered=is_layered(endpoint))
+
     def _front_for(self, access: Access) -> ServerFactory:
         return ClientFactory(self.front, access)
 
@@ -152,7 +156,7 @@ def build(program: Program) -> None:
         Repeating(program.reactor, limits.RIGHTS_SECONDS, proxy.gate.look),
         proxy.live,
         Listener(program.reactor, options["agents"], proxy.agents),
-        Listener(program.reactor, options["clients"], ClientFactory(proxy.front)),
+        Listener(program.reactor, options["clients"], proxy.shared_front(options["clients"])),
         proxy.ports,
     ]
     if options["manhole"] is not None:

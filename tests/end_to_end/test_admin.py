@@ -98,15 +98,17 @@ def test_port_of_its_own_opens_and_closes_at_once(serving: Installation) -> None
             assert receive_exactly(client, 21) == b"what was open goes on"
 
 
-def test_port_in_use_is_told_and_tried_again(serving: Installation) -> None:
-    proxy = serving.programs[0]
-    with Target(echo) as target, socket.create_server(("127.0.0.1", 0)) as occupied:
-        port = occupied.getsockname()[1]
-        serving.admin("agent", "port", "demo", str(port))
+def test_port_in_use_is_told_and_tried_again(installed: Installation) -> None:
+    port = free_port()
+    copy = installed.add_agent("demo")
+    installed.admin("agent", "port", "demo", str(port))
+    with Target(echo) as target, socket.create_server(("127.0.0.1", port)) as occupied:
+        proxy = installed.start_proxy()
         line = proxy.wait_log(f"port {port} of agent demo can't be opened: ")
         assert line.endswith("; free it, or give the agent another")
         assert "Address already in use" in line
-        assert answers(serving.clients_port, target)
+        installed.start_agent(copy)
+        assert answers(installed.clients_port, target)
         occupied.close()
         proxy.wait_log(f"agent demo has port {port}")
         assert answers(port, target)

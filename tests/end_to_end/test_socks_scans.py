@@ -55,7 +55,7 @@ def test_a2_two_thousand_silent_clients_do_not_keep_an_honest_one_out(serving: I
 def has_been_read(serving: Installation) -> None:
     """Return when the Proxy has handled what was sent before: another client has come and got an answer."""
     with socket.create_connection(("127.0.0.1", serving.clients_port), 30) as other:
-        other.sendall(b"\x05\x01\x02")
+        other.sendall(b"\x05\x01\x01")
         assert receive_exactly(other, 2) == b"\x05\xff"
 
 
