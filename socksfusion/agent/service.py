@@ -156,6 +156,8 @@ def _add_manhole(program: Program, connector: Connector, refusals: Refusals) -> 
         from socksfusion.agent.inspection import Inspection
         from socksfusion.manhole.service import manhole_service
     except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("socksfusion."):
+            raise UsageError("--manhole: this build of the Agent has none; install the package for one")
         raise ModuleNotFoundError(f"--manhole: {error}") from error
     options = program.options
     inspection = Inspection(connector)
