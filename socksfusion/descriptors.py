@@ -6,9 +6,8 @@ closes, and no administrator gets in any more (attacks.md, row J1).
 
 import errno
 import os
-import resource
 
-from socksfusion import limits
+from socksfusion import limits, posix
 
 _FULL = (errno.EMFILE, errno.ENFILE)
 
@@ -19,7 +18,7 @@ def lowest_free() -> int | None:
     POSIX gives the lowest number that is free, so at least so many files are open; nobody has to count them.
     """
     try:
-        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(os.devnull, os.O_RDONLY | posix.CLOSE_ON_EXEC)
     except OSError as error:
         if error.errno in _FULL:
             return None
@@ -58,6 +57,5 @@ def for_admins() -> Headroom:
 
 
 def _limit() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Linux has no endless number of them, whatever the limit says (fs.nr_open)
-    return 1 << 30 if soft == resource.RLIM_INFINITY else soft
+    soft, _ = posix.open_files_limit()
+    return soft

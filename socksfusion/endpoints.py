@@ -180,7 +180,7 @@ def _inherited_socket_is_local(text: str) -> bool:
     descriptor: int = _from_string(None, text).fileno  # type: ignore[attr-defined] # an adopted socket
     try:
         with socket.socket(fileno=os.dup(descriptor)) as handed:
-            if handed.family == socket.AF_UNIX:
+            if handed.family == getattr(socket, "AF_UNIX", None):
                 return True
             return ipaddress.ip_address(handed.getsockname()[0]).is_loopback
     except (ValueError, OSError) as error:

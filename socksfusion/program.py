@@ -6,7 +6,6 @@
 import atexit
 import gc
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEventAsClassicLogText
 from twisted.python.usage import Options
 
-from socksfusion import limits
+from socksfusion import limits, posix
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.log import make_logger
@@ -164,12 +163,8 @@ def stop_once(reactor: Any) -> None:
 
 def set_descriptor_limit(reactor: object) -> None:
     """Raise the soft limit of open files to the hard one, or to what ``reactor`` can watch."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft = hard
-    if isinstance(reactor, SelectReactor) and not 0 <= hard <= _SELECT_DESCRIPTORS:
-        soft = _SELECT_DESCRIPTORS
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        posix.raise_open_files_limit(_SELECT_DESCRIPTORS if isinstance(reactor, SelectReactor) else None)
     except (ValueError, OSError) as error:
         _log.warn("the limit of open files can't be raised: {error}", error=error)
 

@@ -2,12 +2,14 @@
 
 import errno
 import os
-import select
 import stat
 from collections.abc import Callable
 from datetime import datetime
 
+from socksfusion import posix
 from socksfusion.log import printable
+
+_FLAGS = posix.NON_BLOCKING | posix.NO_TERMINAL | posix.CLOSE_ON_EXEC
 
 
 def _local_time() -> datetime:
@@ -70,8 +72,6 @@ class LineOutput:
         self.dropped = 0
         self._rest = b""
         self._descriptor: int | None = _reopen(descriptor)
-        self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLOUT)
 
     def write(self, line: str) -> None:
         """Write one line, line feed and all."""
@@ -95,7 +95,7 @@ class LineOutput:
 
     def _send(self, data: bytes) -> bool:
         """Whether ``data`` was taken; what was taken in part goes on with the next line."""
-        if self._descriptor is None or not self._poll.poll(0):
+        if self._descriptor is None or not posix.takes_more(self._descriptor):
             return False
         try:
             sent = os.write(self._descriptor, data)
@@ -119,7 +119,7 @@ def _reopen(descriptor: int) -> int:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         try:
-            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | _FLAGS)
         except OSError:
             pass
     return os.dup(descriptor)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 
-from socksfusion import limits
+from socksfusion import limits, posix
 from socksfusion.agent.policy import Agreed, Policy
 from socksfusion.agent.rules import Rules, allow_list, parse_rule
 from socksfusion.errors import UsageError
@@ -90,7 +90,7 @@ def _read(path: Path) -> _Read:
     shown = printable(str(path))
     try:
         # O_NONBLOCK: a planted FIFO must not hang us before we see that it is one
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | posix.NON_BLOCKING | posix.CLOSE_ON_EXEC | posix.BINARY)
     except OSError as error:
         raise PolicyError(f"can't read the policy file {shown}: {error.strerror}") from error
     try:
@@ -113,13 +113,16 @@ def _refuse_foreign(path: Path, status: os.stat_result) -> None:
     """Raise ``PolicyError`` where somebody else can change the file, or put another in its place."""
     if not stat.S_ISREG(status.st_mode):
         raise PolicyError(f"{printable(str(path))} is not a regular file; put the policy file itself there")
+    own = posix.effective_user()
+    if own is None:
+        return
     places = {path: status, path.parent: os.stat(path.parent)}
     if path.is_symlink():
         folder = path.resolve().parent
         places[folder] = os.stat(folder)
     for place, there in places.items():
         shown = printable(str(place))
-        if there.st_uid not in (os.geteuid(), 0):
+        if there.st_uid not in (own, 0):
             raise PolicyError(
                 f"{shown} belongs to somebody else than root and who runs the Agent; type: chown root {shown}"
             )

@@ -1,16 +1,17 @@
 """Files that hold secrets: written whole or not at all, and read only while nobody else can read them."""
 
 import os
-import pwd
 import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from socksfusion import limits
+from socksfusion import limits, posix
 from socksfusion.log import printable
+from socksfusion.posix import sync_folder, user_name
 
 PRIVATE_MODE = 0o600
+_FLAGS = posix.NO_FOLLOW | posix.NON_BLOCKING | posix.CLOSE_ON_EXEC | posix.BINARY
 
 
 class PrivateFileError(Exception):
@@ -26,14 +27,6 @@ def shown(path: Path) -> str:
     return printable(str(path))
 
 
-def user_name(uid: int) -> str:
-    """The login name of ``uid``, or the number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def read_private(path: Path) -> bytes:
     """The content of ``path``, of at most ``limits.PRIVATE_FILE_BYTES``.
 
@@ -42,7 +35,7 @@ def read_private(path: Path) -> bytes:
     """
     try:
         # O_NONBLOCK: a planted FIFO must not hang us before we see that it is one
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
     except OSError as error:
         if path.is_symlink():
             raise ExposedFileError(f"{shown(path)} is a symbolic link; put the file itself there")
@@ -62,10 +55,13 @@ def check_private(path: Path, status: os.stat_result) -> None:
     """Raise ``ExposedFileError`` unless ``status``, that of ``path``, is that of a private regular file."""
     if not stat.S_ISREG(status.st_mode):
         raise ExposedFileError(f"{shown(path)} is not a regular file; put the file itself there")
-    if status.st_uid not in (os.geteuid(), 0):
+    own = posix.effective_user()
+    if own is None:
+        return
+    if status.st_uid not in (own, 0):
         raise ExposedFileError(
             f"{shown(path)} belongs to user {user_name(status.st_uid)}, and this program runs as "
-            f"{user_name(os.geteuid())}; run it as the file's owner, or change the owner"
+            f"{user_name(own)}; run it as the file's owner, or change the owner"
         )
     if status.st_mode & 0o077:
         raise ExposedFileError(
@@ -97,7 +93,7 @@ def _place(path: Path, data: bytes, put: Callable[[str, Path], None]) -> None:
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, PRIVATE_MODE)
+            # mkstemp made it with mode 0600, less what the umask takes away
             file.write(data)
             file.flush()
             os.fsync(descriptor)
@@ -111,12 +107,3 @@ def _place(path: Path, data: bytes, put: Callable[[str, Path], None]) -> None:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,8 +22,9 @@ from socksfusion.errors import StateError
 from socksfusion.identity.authority import Authority, certificate_names
 from socksfusion.identity.keys import load_certificate, load_key
 from socksfusion.identity.names import check_host
-from socksfusion.identity.private_files import PrivateFileError, shown, sync_folder, write_private
+from socksfusion.identity.private_files import PrivateFileError, shown, write_private
 from socksfusion.identity.state_checks import check_file, check_mode, check_owner, read_checked
+from socksfusion.posix import sync_folder
 
 VERSION = 1
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -12,8 +12,8 @@ from socksfusion.identity.private_files import (
     check_private,
     read_private,
     shown,
-    user_name,
 )
+from socksfusion.posix import user_name
 
 
 class ExposedStateError(StateError):

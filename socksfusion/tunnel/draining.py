@@ -3,14 +3,11 @@
 SO_LINGER 0 throws away what the kernel still holds, so a relay that resets at once would cut the end of a transfer.
 """
 
-import fcntl
-import struct
-import termios
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from socksfusion import limits
+from socksfusion import limits, posix
 
 _FIRST_LOOK_SECONDS = 0.01
 _LONGEST_LOOK_SECONDS = 1.0
@@ -22,11 +19,7 @@ def unsent_bytes(transport: Any) -> int:
     Those that were sent and not acknowledged count too.
     """
     own = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    try:
-        (kernel,) = struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
-    except (OSError, ValueError):
-        kernel = 0  # no socket that the kernel could tell of
-    return int(own + kernel)
+    return int(own) + posix.unsent_bytes(transport)
 
 
 def abort_when_drained(transport: Any, patience_seconds: float = limits.RESET_DRAIN_SECONDS) -> None:

@@ -12,9 +12,16 @@ from socksfusion.tunnel.layers import socket_of
 _OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, limits.TCP_KEEPALIVE_IDLE_SECONDS),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.TCP_KEEPALIVE_INTERVAL_SECONDS),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.TCP_KEEPALIVE_PROBES),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (
+            ("TCP_KEEPIDLE", limits.TCP_KEEPALIVE_IDLE_SECONDS),
+            ("TCP_KEEPINTVL", limits.TCP_KEEPALIVE_INTERVAL_SECONDS),
+            ("TCP_KEEPCNT", limits.TCP_KEEPALIVE_PROBES),
+        )
+        # where the system has no such name, its own times hold
+        if hasattr(socket, name)
+    ),
 )
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 _IN_ORDER: Final = struct.pack("ii", 0, 0)

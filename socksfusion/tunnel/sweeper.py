@@ -7,12 +7,11 @@
   may still be on its way to a slow reader, so such a connection may be silent as long as a half-closed one.
 """
 
-import select
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from socksfusion import limits
+from socksfusion import limits, posix
 from socksfusion.repeating import Repeating
 from socksfusion.tunnel import draining
 
@@ -78,12 +77,5 @@ def _is_unsent(relay: Watched) -> bool:
 
 
 def _was_reset(relay: Watched) -> bool:
-    """Whether the kernel knows of an error on a socket that nobody reads.
-
-    POLLHUP tells nothing: it comes with FIN both ways too, when there may be much to read.
-    """
-    if not relay.tcp.connected:
-        return False
-    poll = select.poll()
-    poll.register(relay.tcp.fileno(), 0)
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+    """Whether the kernel knows of an error on a socket that nobody reads."""
+    return relay.tcp.connected and posix.has_error(relay.tcp.fileno())

@@ -8,9 +8,6 @@ And a loss stays one: Twisted shuts a socket down before it closes it, also when
 transfer, and the other end would take that FIN for the end of the data.
 """
 
-import fcntl
-import struct
-import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -18,13 +15,14 @@ from twisted.internet import error
 from twisted.internet.abstract import FileDescriptor
 from twisted.python.failure import Failure
 
+from socksfusion import posix
+
 _OUR_OWN = (error.ConnectionDone, error.ConnectionAborted)
 
 
 def unread_bytes(transport: Any) -> int:
     """Bytes in the kernel's receive queue of a socket (FIONREAD)."""
-    (size,) = struct.unpack("i", fcntl.ioctl(transport.fileno(), termios.FIONREAD, b"\0\0\0\0"))
-    return int(size)
+    return posix.unread_bytes(transport, transport.getHandle())
 
 
 def read_before_reset(transport: Any, paused: Callable[[], bool]) -> None:
