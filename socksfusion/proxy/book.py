@@ -13,6 +13,7 @@ from socksfusion import limits
 from socksfusion.log import make_logger
 from socksfusion.registry.database import RefusedChange
 from socksfusion.registry.schema import Scan, ScanNotes, Seen, Snapshot, Untested, WhyEnded
+from socksfusion.registry.store import Registry
 from socksfusion.registry.watch import RegistryWatch
 from socksfusion.repeating import Repeating
 
@@ -30,8 +31,8 @@ class Book(Repeating):
     """Collects what changes often and writes it every ``limits.REGISTRY_WRITE_SECONDS``: one statement a kind.
 
     What decides who may come in (:meth:`activate`) is written at once, and so are an admin's word and the begin and end
-    of a scan. Where the registry fails the log says so, once, and connections go on; what was collected is written when
-    it works again.
+    of a scan; what comes while these are written goes together in the next turn of the registry's thread. Where the
+    registry fails the log says so, once, and connections go on; what was collected is written when it works again.
     """
 
     name = "book"
@@ -189,7 +190,7 @@ class Book(Repeating):
     def _write_changes(self) -> Deferred[Any]:
         changing = self._changing
         if changing is None:
-            changing = self._changing = Deferred.fromCoroutine(self._write_each_change())
+            changing = self._changing = Deferred.fromCoroutine(self._write_all_changes())
             changing.addBoth(self._changes_written)
         waiting: Deferred[Any] = Deferred()
         changing.addBoth(waiting.callback)
@@ -198,17 +199,22 @@ class Book(Repeating):
     def _changes_written(self, _result: object) -> None:
         self._changing = None
 
-    async def _write_each_change(self) -> None:
+    async def _write_all_changes(self) -> None:
+        """What waits goes in one turn of the registry's thread: a thousand scans that begin are read anew once."""
         while self._changes:
-            change = self._changes.popleft()
+            turn, self._changes = self._changes, deque()
+            refused: list[RefusedChange] = []
             try:
-                await self._write(change.method, *change.arguments)
-            except RefusedChange as refused:
-                # a scan that the registry does not take, such as that of an agent that is gone from it
-                _log.error("a change was not written: {why}", why=refused)
+                await self._watch.run(_write_in_order, self._watch.registry, turn, refused)
             except Exception:
-                self._changes.appendleft(change)
+                self._not_written(Failure())
+                self._changes = turn + self._changes
                 return
+            finally:
+                for why in refused:
+                    # a scan that the registry does not take, such as that of an agent that is gone from it
+                    _log.error("a change was not written: {why}", why=why)
+            self._written(None)
 
     def _write(self, method: str, *arguments: Any) -> Deferred[Any]:
         """Call the registry's ``method`` in its thread."""
@@ -226,6 +232,17 @@ class Book(Repeating):
             self._failing = True
             _log.error("the registry could not be written: {why}", why=failure.getErrorMessage())
         return failure
+
+
+def _write_in_order(registry: Registry, turn: deque[_Change], refused: list[RefusedChange]) -> None:
+    """In the registry's thread: takes out of ``turn`` what is done; what failed and all behind it stays there."""
+    while turn:
+        method, arguments = turn[0]
+        try:
+            attrgetter(method)(registry)(*arguments)
+        except RefusedChange as why:
+            refused.append(why)
+        turn.popleft()
 
 
 def _sum(one: ScanNotes, other: ScanNotes) -> ScanNotes:

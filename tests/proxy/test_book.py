@@ -1,12 +1,12 @@
 """The book: what is written, when, and that a registry that fails ends nothing."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
@@ -19,27 +19,40 @@ SCAN = Scan("0123", "acme", 1.0, None, 1.0)
 
 
 class FakeWatch:
-    """Writes down what would run in the registry's thread."""
+    """Writes down what the registry is asked to do."""
 
     def __init__(self) -> None:
         self.snapshot = Snapshot({}, {}, {})
         self.ran: list[tuple[Any, ...]] = []
+        self.turns = 0
         self.error: Exception | None = None
+        self.failing: str | None = None
+        """The one method that fails; None: all of them."""
         scans = ("start", "end", "touch", "note", "add_untested", "begin_gaps", "end_gaps", "set_port_trouble")
         self.registry = SimpleNamespace(
-            **{name: name for name in ("activate", "write_seen", "set_paused", "set_uninstalled")},
-            scans=SimpleNamespace(**{name: name for name in scans}),
-            clients=SimpleNamespace(write_seen="clients.write_seen"),
+            **{name: self._method(name) for name in ("activate", "write_seen", "set_paused", "set_uninstalled")},
+            scans=SimpleNamespace(**{name: self._method(name) for name in scans}),
+            clients=SimpleNamespace(write_seen=self._method("clients.write_seen")),
         )
-        self.slow: list[Deferred[Any]] | None = None
+        self.slow: list[Callable[[], None]] | None = None
+        """What waits for the thread, where it is busy."""
 
-    def run(self, function: Any, *arguments: Any) -> Deferred[Any]:
-        # as they are now: what a thread works with must not change meanwhile
-        self.ran.append((function, *copy.deepcopy(arguments)))
-        if self.slow is not None:
-            self.slow.append(Deferred())
-            return self.slow[-1]
-        return fail(self.error) if self.error else succeed(None)
+    def _method(self, name: str) -> Callable[..., None]:
+        def method(*arguments: Any) -> None:
+            # as they are now: what a thread works with must not change meanwhile
+            self.ran.append((name, *copy.deepcopy(arguments)))
+            if self.error is not None and self.failing in (None, name):
+                raise self.error
+
+        return method
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        self.turns += 1
+        if self.slow is None:
+            return execute(function, *arguments)
+        answer: Deferred[Any] = Deferred()
+        self.slow.append(lambda: execute(function, *arguments).chainDeferred(answer))
+        return answer
 
 
 class Written:
@@ -114,9 +127,7 @@ def test_a_key_is_taken_up_at_once_and_its_failure_is_the_callers(written: Writt
 def test_a_look_is_no_change(written: Written) -> None:
     done: list[Any] = []
     written.book.look().addBoth(done.append)
-    ((function, *rest),) = written.watch.ran
-    assert function() is None
-    assert (rest, done) == ([], [None])
+    assert (written.watch.turns, written.watch.ran, done) == (1, [], [None])
 
 
 def test_a_registry_that_fails_is_told_and_ends_nothing(written: Written) -> None:
@@ -173,12 +184,14 @@ def test_what_is_left_is_written_at_the_end_which_waits_for_it(written: Written)
     book.scan_left_untested([untested(80)])
     stopped: list[Any] = []
     book.stopService().addCallback(stopped.append)
-    assert sorted(name for name, *_ in watch.ran) == ["add_untested", "begin_gaps", "note", "write_seen"]
     assert not written.clock.getDelayedCalls()
+    *others, last = watch.slow
+    for run in others:
+        run()
     assert stopped == []
-    for done in watch.slow:
-        done.callback(None)
+    last()
     assert len(stopped) == 1
+    assert sorted(name for name, *_ in watch.ran) == ["add_untested", "begin_gaps", "note", "write_seen"]
 
 
 def test_who_has_much_to_note_is_asked_before_each_batch(written: Written) -> None:
@@ -247,17 +260,36 @@ class TestScans:
             ("add_untested", [untested(1), untested(2)]),
         ]
 
-    def test_changes_are_written_one_after_the_other(self, written: Written) -> None:
-        """One that fails must not come after what followed it."""
+    def test_changes_that_come_while_others_are_written_go_in_one_turn_and_in_order(self, written: Written) -> None:
         watch = written.watch
         watch.slow = []
         written.book.scan_started(SCAN)
         written.book.gap_began("0123", 2.0)
         written.book.scan_ended("0123", 3.0, "idle")
+        assert len(watch.slow) == 1
+        watch.slow[0]()
         assert [name for name, *_ in watch.ran] == ["start"]
-        for name in ("begin_gaps", "end"):
-            watch.slow[-1].callback(None)
-            assert watch.ran[-1][0] == name
+        watch.slow[1]()
+        assert [name for name, *_ in watch.ran] == ["start", "begin_gaps", "end"]
+        assert watch.turns == 2
+
+    def test_a_change_that_fails_does_not_come_after_what_followed_it(self, written: Written) -> None:
+        watch = written.watch
+        watch.slow, watch.error, watch.failing = [], OSError("disk full"), "begin_gaps"
+        written.book.scan_started(SCAN)
+        written.book.gap_began("0123", 2.0)
+        written.book.scan_ended("0123", 3.0, "idle")
+        watch.slow[0]()
+        watch.slow[1]()
+        assert [name for name, *_ in watch.ran] == ["start", "begin_gaps"]
+        watch.slow, watch.error = None, None
+        watch.ran.clear()
+        written.book.scan_ended("4567", 4.0, "idle")
+        assert [change[:2] for change in watch.ran] == [
+            ("begin_gaps", {"0123": 2.0}),
+            ("end", "0123"),
+            ("end", "4567"),
+        ]
 
     def test_gaps_of_many_scans_are_one_batch_and_those_of_one_keep_their_order(self, written: Written) -> None:
         book = written.book
@@ -279,7 +311,8 @@ class TestScans:
         written.book.gap_began("a", 1.0)
         written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
         written.book.gap_began("b", 2.0)
-        watch.slow[0].callback(None)
+        watch.slow[0]()
+        watch.slow[1]()
         assert watch.ran == [("begin_gaps", {"a": 1.0}), ("begin_gaps", {"b": 2.0})]
 
     def test_what_the_registry_refuses_is_told_and_holds_nothing_up(self, written: Written, told: list[str]) -> None:
