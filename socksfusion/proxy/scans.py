@@ -11,7 +11,6 @@ the same scan again, which it knows by its id.
 import secrets
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -19,45 +18,14 @@ from socksfusion import limits
 from socksfusion.log import make_logger, printable
 from socksfusion.proxy.access import Grant
 from socksfusion.proxy.connected import ConnectedAgents
+from socksfusion.proxy.scan_book import ScanBook
 from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.proxy.visit import Visit
-from socksfusion.registry.schema import Scan, ScanNotes, Snapshot, Untested, WhyEnded
+from socksfusion.registry.schema import Scan, Snapshot, WhyEnded
 from socksfusion.repeating import Repeating
 from socksfusion.wire.messages import ScanFinished, ScanStarted
 
 _log = make_logger()
-
-
-class ScanBook(Protocol):
-    """What scans are read from and written to (``proxy.book.Book``); nothing here waits for it. Times: Unix seconds."""
-
-    before_writing: list[Callable[[], None]]
-    """Called before each batch: what there is to note by then is noted."""
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The registry as last seen."""
-
-    def scan_started(self, scan: Scan) -> None:
-        """An implicit scan has begun."""
-
-    def scans_touched(self, scans: dict[str, float]) -> None:
-        """Scan ids to when a stream was last open."""
-
-    def scan_ended(self, scan_id: str, ended: float, why: WhyEnded) -> None:
-        """A scan is over."""
-
-    def scan_noted(self, scan_id: str, notes: ScanNotes) -> None:
-        """What a scan has done since it was last noted."""
-
-    def scan_left_untested(self, targets: list[Untested]) -> None:
-        """What scans could not try, or not to its end."""
-
-    def gap_began(self, scan_id: str, at: float) -> None:
-        """The agent of a running scan has no carrier from ``at`` on; changes nothing where that is known."""
-
-    def gap_ended(self, scan_id: str, at: float) -> None:
-        """It has one again, or the scan is over."""
 
 
 class _Running:
@@ -84,7 +52,8 @@ class Scans(Repeating):
 
     Driven by four kinds of sources: routing (:meth:`begin`), the registry (:meth:`registry_changed`), agents that come
     and go, and a timer (:meth:`look`). ``wall`` gives Unix seconds for what is kept and for the end that a scan was
-    given; idleness goes by ``clock``. ``changed`` lists functions that are called when a scan has begun or ended.
+    given; idleness goes by ``clock``. ``ports_changed`` lists functions that are called when a scan that has a port has
+    begun or ended.
     """
 
     name = "scans"
@@ -98,7 +67,7 @@ class Scans(Repeating):
         wall: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(clock, max(0.5, min(limits.SCAN_LOOK_SECONDS, idle_seconds / 4)), self.look)
-        self.changed: list[Callable[[], None]] = []
+        self.ports_changed: list[Callable[[], None]] = []
         self._clock = clock
         self._book = book
         self._connected = connected
@@ -267,7 +236,7 @@ class Scans(Repeating):
         running.in_gap = visit is None
         if visit is not None:
             visit.control.send(ScanStarted(scan=scan.id))
-        self._tell_changed()
+        self._port_changed(scan)
         return running
 
     def _has_news(self, record: ScanRecord) -> None:
@@ -276,7 +245,10 @@ class Scans(Repeating):
     def _end(self, running: _Running, why: WhyEnded) -> None:
         scan, wall = running.scan, self._wall()
         del self._running[scan.id]
-        self._by_agent[scan.agent].remove(running)
+        of_agent = self._by_agent[scan.agent]
+        of_agent.remove(running)
+        if not of_agent:
+            del self._by_agent[scan.agent]
         if self._implicit.get(scan.agent) is running:
             del self._implicit[scan.agent]
         if running.in_gap:
@@ -288,11 +260,12 @@ class Scans(Repeating):
         visit = self._connected.get(scan.agent)
         if visit is not None:
             visit.control.send(ScanFinished(scan=scan.id))
-        self._tell_changed()
+        self._port_changed(scan)
 
-    def _tell_changed(self) -> None:
-        for tell in self.changed:
-            tell()
+    def _port_changed(self, scan: Scan) -> None:
+        if scan.port is not None:
+            for tell in self.ports_changed:
+                tell()
 
     # -- agents --------------------------------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ class Proxy:
             self.book.scan_port_trouble,
             options["ports-interface"],
         )
-        self.scans.changed.append(self.ports.look)
+        self.scans.ports_changed.append(self.ports.look)
 
     def shared_front(self, endpoint: str) -> ServerFactory:
         """What serves the Clients of the shared port on ``endpoint``."""

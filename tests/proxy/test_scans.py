@@ -194,7 +194,7 @@ class TestExplicit:
         scanned = Scanned()
         visitor = scanned.house.come()
         heard: list[int] = []
-        scanned.scans.changed.append(lambda: heard.append(len(scanned.scans.all())))
+        scanned.scans.ports_changed.append(lambda: heard.append(len(scanned.scans.all())))
         scanned.in_registry(explicit())
         scanned.house.pump()
         assert scanned.scans.all() == [explicit()]
@@ -205,6 +205,15 @@ class TestExplicit:
         scanned.house.pump()
         assert told(visitor, ScanFinished) == ["e1"]
         assert heard == [1, 0]
+
+    def test_an_implicit_one_changes_no_port(self) -> None:
+        """Thousands of them may begin at once, and a look at the ports costs as much as there are agents."""
+        scanned = Scanned()
+        heard: list[None] = []
+        scanned.scans.ports_changed.append(lambda: heard.append(None))
+        scanned.begin()
+        scanned.scans.stop_of("acme", "admin")
+        assert (heard, scanned.scans.all()) == ([], [])
 
     def test_several_and_the_implicit_one_run_side_by_side(self) -> None:
         scanned = Scanned()
