@@ -58,7 +58,9 @@ class LiveStreams(Repeating):
                 self._end(rights, "what they may reach was narrowed")
 
     def _end(self, rights: "_Rights", why: str) -> None:
-        streams = self._streams.pop(rights)
+        streams = self._streams.pop(rights, None)
+        if streams is None:
+            return  # what was reset before them took them along
         _log.info("{count} streams end: {why}", count=len(streams), why=why)
         for stream in streams:
             stream.abortConnection()
