@@ -221,6 +221,14 @@ RECONNECT_FIRST_SECONDS: Final = 1.0
 """Reconnection: a random wait below a bound; this is the first one."""
 RECONNECT_LARGEST_SECONDS: Final = 30.0
 """The bound doubles up to this."""
+NETWORK_SETTLE_SECONDS: Final = 0.5
+"""After a change of its machine's network (Linux) the Agent dials within this; half of it is random."""
+NETWORK_CHANGE_SECONDS: Final = 2.0
+"""Between two such dials, however often the network changes."""
+NETWORK_MESSAGES_PER_TURN: Final = 256
+"""Messages of the kernel about its network that the Agent reads in one turn."""
+NETWORK_CHECK_SECONDS: Final = 10.0
+"""A carrier must answer within this after such a change, if its address is still the machine's."""
 DUPLICATE_RETRY_SECONDS: Final = 5.0
 """After `Another agent already connected`: exactly this."""
 UNREGISTERED_RETRY_SECONDS: Final = 300.0

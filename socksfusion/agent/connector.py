@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
@@ -12,6 +14,7 @@ from socksfusion import limits
 from socksfusion.agent import advice
 from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import Call, CallFactory
+from socksfusion.agent.guarded import owns_address, parse_literal
 from socksfusion.agent.messages import Messages
 from socksfusion.agent.outbound.errors import OutboundLoginFailed
 from socksfusion.agent.ways import Way
@@ -63,6 +66,9 @@ class Connector(Service):
         self._dialling: Deferred[IProtocol] | None = None
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
+        self._hurry: IDelayedCall | None = None
+        self._may_hurry = True
+        self._dial_at_once = False
         self._refused: str | None = None
 
     @property
@@ -81,6 +87,7 @@ class Connector(Service):
         """End the carrier in order; fires when it is gone."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._cancel(self._retry)
+        self._cancel(self._hurry)
         if self._dialling is not None:
             self._dialling.cancel()
         if self.call is None:
@@ -90,11 +97,45 @@ class Connector(Service):
         self.call.carrier.end("the Agent was stopped")
         return ended
 
+    def network_changed(self) -> None:
+        """There may be a way again, or none any more: dial now instead of waiting, and see to what stands.
+
+        A wait that a refusal has asked for is not cut short: no other network makes it wrong.
+        """
+        if not self.running:
+            return
+        self._backoff.succeeded()
+        if self.call is not None and self.call.welcomed:
+            carrier = self.call.carrier
+            carrier.check(seconds_to_answer(carrier)).addCallback(self._checked, carrier)
+        elif self.call is not None or self._dialling is not None:
+            # it may go out by a way that is no more; one that still goes on is left its time
+            if self._hurry is None or not self._hurry.active():
+                self._hurry = self._reactor.callLater(limits.URGENT_PING_SECONDS, self._give_up)
+        elif self._may_hurry and self._retry is not None and self._retry.active():
+            _log.info("this machine's network has changed: dialling")
+            self._retry.cancel()
+            self._dial()
+
+    def _checked(self, answered: bool, carrier: Carrier) -> None:
+        if not answered and not carrier.closing:
+            _log.info("this machine's network has changed, and the connection to {proxy} is dead", proxy=self.proxy)
+            self._dial_at_once = True
+            carrier.abort("no answer after this machine's network changed")
+
+    def _give_up(self) -> None:
+        _log.info("this machine's network has changed: dialling anew")
+        if self._dialling is not None:
+            self._dialling.cancel()
+        elif self.call is not None and not self.call.welcomed:
+            self.call.carrier.abort("no answer after this machine's network changed")
+
     # -- what a call tells -------------------------------------------------------------------------------------------
 
     def welcomed(self, call: Call, agent: str) -> None:
         """The Proxy took this Agent in."""
         self._cancel(self._deadline)
+        self._cancel(self._hurry)
         self._backoff.succeeded()
         self._failed_ways = 0
         self._liveness.watch(call.carrier)
@@ -125,6 +166,7 @@ class Connector(Service):
     def lost(self, call: Call, why: str) -> None:
         """The carrier is gone: leave, or dial again after the right wait."""
         self._cancel(self._deadline)
+        self._cancel(self._hurry)
         self._liveness.forget(call.carrier)
         self.call = None
         if call.carrier.tls_failure is not None:
@@ -137,8 +179,11 @@ class Connector(Service):
         elif self.running:
             if reason is None and not call.welcomed:
                 self._dial_next()
+            elif self._dial_at_once:
+                self._dial_at_once = False
+                self._dial_in(0)
             else:
-                self._dial_in(self._backoff.after(reason))
+                self._dial_in(self._backoff.after(reason), may_hurry=reason is None)
 
     # -- dialling --------------------------------------------------------------------------------------------------
 
@@ -167,11 +212,16 @@ class Connector(Service):
 
     def _not_connected(self, failure: Failure) -> None:
         self._dialling = None
-        if not self.running or failure.check(CancelledError):
+        self._cancel(self._hurry)
+        if not self.running:
+            return
+        if failure.check(CancelledError, ConnectingCancelledError):
+            # its network is no more
+            self._dial_in(0)
             return
         _log.warn("{why}", why=advice.no_connection(failure, self.proxy))
         if failure.check(OutboundLoginFailed):
-            self._dial_in(self._backoff.after("outbound login"))
+            self._dial_in(self._backoff.after("outbound login"), may_hurry=False)
         else:
             self._dial_next()
 
@@ -181,7 +231,8 @@ class Connector(Service):
         self._failed_ways += 1
         self._dial_in(0 if self._failed_ways % len(self._ways) else self._backoff.after(None))
 
-    def _dial_in(self, seconds: float) -> None:
+    def _dial_in(self, seconds: float, *, may_hurry: bool = True) -> None:
+        self._may_hurry = may_hurry
         _log.info("dialling again in {seconds} s", seconds=round(seconds, 1))
         self._retry = self._reactor.callLater(seconds, self._dial)
 
@@ -189,3 +240,16 @@ class Connector(Service):
     def _cancel(call: IDelayedCall | None) -> None:
         if call is not None and call.active():
             call.cancel()
+
+
+def seconds_to_answer(carrier: Carrier) -> float:
+    """How long ``carrier`` may take to show life after this machine's network has changed.
+
+    One whose own address is gone can't work; another one may just have to wait for TCP's next repetition.
+    """
+    transport: Any = carrier.transport
+    try:
+        kept = owns_address(parse_literal(transport.getHost().host))
+    except (OSError, ValueError):
+        kept = True
+    return limits.NETWORK_CHECK_SECONDS if kept else limits.URGENT_PING_SECONDS

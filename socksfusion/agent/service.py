@@ -16,6 +16,7 @@ from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import LineOutput, Messages
 from socksfusion.agent.names import Resolver
+from socksfusion.agent.network_changes import NetworkChanges
 from socksfusion.agent.outbound.settings import way_out
 from socksfusion.agent.policy import Policy
 from socksfusion.agent.policy_file import PolicyFile, chosen_policy
@@ -93,7 +94,8 @@ def build(program: Program) -> None:
         ),
         handshake_seconds=options["handshake"],
     )
-    for service in (OverdueRefusals(reactor, refusals), sweeper, liveness, connector):
+    changes = NetworkChanges(reactor, connector.network_changed)
+    for service in (OverdueRefusals(reactor, refusals), sweeper, liveness, connector, changes):
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
     if options["manhole"] is not None:
         _add_manhole(program, connector, refusals)

@@ -148,6 +148,90 @@ class TestSeveralWays:
         assert world.dials == 2
 
 
+class TestNetworkChanges:
+    @pytest.fixture
+    def owned(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("socksfusion.agent.connector.owns_address", lambda address: True)
+
+    def test_a_wait_is_cut_short_and_the_distances_begin_anew(self, world: World) -> None:
+        for _ in range(5):
+            world.fail(error.ConnectionRefusedError())
+            world.clock.advance(30)
+        world.fail(error.ConnectionRefusedError())
+        before = world.dials
+        world.connector.network_changed()
+        assert world.dials == before + 1
+        world.fail(error.ConnectionRefusedError())
+        world.clock.advance(1)
+        assert world.dials == before + 2
+
+    @pytest.mark.parametrize(
+        ("reason", "seconds"), [("duplicate", limits.DUPLICATE_RETRY_SECONDS), ("unknown", 0.9 * 300)]
+    )
+    def test_a_wait_that_was_asked_for_is_kept(self, reason: str, seconds: float) -> None:
+        world = World(uniform=lambda low, high: low)
+        world.connector.startService()
+        world.accept().refuse(reason)
+        world.pump()
+        world.connector.network_changed()
+        world.pass_time(seconds - 0.5)
+        assert world.dials == 1
+        world.pass_time(0.75)
+        assert world.dials == 2
+
+    def test_a_login_that_was_refused_is_not_given_sooner(self, world: World) -> None:
+        world.fail(OutboundLoginFailed("the outbound proxy does not take the password"))
+        world.connector.network_changed()
+        world.clock.advance(limits.OUTBOUND_LOGIN_RETRY_SECONDS * 0.85)
+        assert world.dials == 1
+
+    def test_a_dial_that_began_before_is_given_a_moment_and_begun_anew(self, world: World) -> None:
+        for _ in range(20):
+            world.connector.network_changed()
+            world.clock.advance(limits.URGENT_PING_SECONDS / 20)
+        world.clock.advance(0.1)
+        world.clock.advance(0)
+        assert world.endpoint.cancelled == 1
+        assert world.dials == 2
+
+    def test_a_handshake_that_began_before_too(self, world: World) -> None:
+        side = world.accept()
+        side.end.stalled = side.agent_end.stalled = True
+        world.connector.network_changed()
+        world.pass_time(limits.URGENT_PING_SECONDS + 1)
+        assert world.dials == 2
+
+    @pytest.mark.usefixtures("owned")
+    def test_a_carrier_that_answers_stays(self, world: World) -> None:
+        side = world.serve()
+        for _ in range(100):
+            world.connector.network_changed()
+            world.pass_time(0.5)
+        assert world.connector.call is not None
+        assert side.lost_why is None
+        assert world.dials == 1
+
+    @pytest.mark.parametrize(
+        ("kept", "seconds"), [(True, limits.NETWORK_CHECK_SECONDS), (False, limits.URGENT_PING_SECONDS)]
+    )
+    def test_a_carrier_that_does_not_is_replaced_at_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, kept: bool, seconds: float
+    ) -> None:
+        monkeypatch.setattr("socksfusion.agent.connector.owns_address", lambda address: kept)
+        side = world.serve()
+        side.end.stalled = side.agent_end.stalled = True
+        world.connector.network_changed()
+        world.pass_time(seconds - 0.25)
+        assert world.dials == 1
+        world.pass_time(0.5)
+        assert world.dials == 2
+
+    def test_after_the_end_it_means_nothing(self, world: World) -> None:
+        world.connector.stopService()
+        world.connector.network_changed()
+        assert not world.clock.getDelayedCalls()
+
+
 class TestImpostors:
     """Row F3."""
 
