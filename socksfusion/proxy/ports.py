@@ -74,7 +74,6 @@ class OwnPorts(Service):
         for number, (access, _) in list(self._open.items()):
             if wanted.get(number) != access:
                 self._close(number)
-                _log.info("port {port} of {owner} is closed", port=number, owner=owner(access))
         self._told &= set(wanted.items())
         for number, access in wanted.items():
             if number not in self._open and number not in self._closing:
@@ -94,9 +93,11 @@ class OwnPorts(Service):
         return wanted
 
     def _close(self, number: int) -> None:
-        _, port = self._open.pop(number)
+        access, port = self._open.pop(number)
 
         def closed(_result: Any) -> None:
+            # told once it is true: the reactor closes it in its next turn
+            _log.info("port {port} of {owner} is closed", port=number, owner=owner(access))
             del self._closing[number]
             # it may be somebody else's by now
             self.look()

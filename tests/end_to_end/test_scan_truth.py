@@ -158,7 +158,7 @@ class TestByCommand:
         return installed.start_proxy(), installed.start_agent(copy, *QUICKLY_BACK)
 
     def test_it_begins_at_once_and_ends_with_its_port_and_its_streams(self, installed: Installation) -> None:
-        _, agent = self.serve(installed)
+        proxy, agent = self.serve(installed)
         first, second = (start_scan(installed, "demo") for _ in range(2))
         wait_for(agent, SCAN, 2)
         with (
@@ -171,6 +171,7 @@ class TestByCommand:
             code, said, _ = run(installed, "stop", first["id"])
             assert (code, "stopped" in said) == (0, True)
             assert was_reset(client)
+            proxy.wait_log(f"port {first['port']} of scan {first['id']} of agent demo is closed")
             assert not is_listening(first["port"])
             others.sendall(b"goes on")
             assert receive_exactly(others, 7) == b"goes on"

@@ -1,5 +1,7 @@
 """Own ports of agents and scans: as the registry says, and never handed to another by themselves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -76,6 +78,21 @@ class Ports:
     def running(self, **ports: int | None) -> None:
         self.scans = [Scan(scan, "acme", 1.0, None, 1.0, port=port) for scan, port in ports.items()]
         self.service.look()
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """The lines that are logged meanwhile."""
+    lines: list[str] = []
+
+    def note(event: Any) -> None:
+        lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(note)
+    try:
+        yield lines
+    finally:
+        globalLogPublisher.removeObserver(note)
 
 
 @pytest.fixture
@@ -185,24 +202,25 @@ class TestOfScans:
             ports.reactor.free(1085)
         assert ports.reactor.owners()[1085] == "scan e2 of agent acme"
 
+    def test_it_is_told_closed_once_it_is(self, ports: Ports) -> None:
+        ports.running(e1=1085)
+        ports.reactor.closes_slowly = True
+        with logged() as lines:
+            ports.running()
+            assert lines == []
+            ports.reactor.free(1085)
+        assert lines == ["port 1085 of scan e1 of agent acme is closed"]
+
     def test_an_agents_port_is_no_scans(self, ports: Ports) -> None:
         ports.running(e1=1081)
         assert ports.reactor.owners() == {1081: "agent acme"}
 
     def test_a_port_in_use_is_told_once_in_the_log_and_to_whoever_keeps_the_scan(self, ports: Ports) -> None:
-        lines: list[str] = []
-
-        def note(event: Any) -> None:
-            lines.append(event["log_format"].format(**event))
-
         ports.reactor.foreign.add(1085)
-        globalLogPublisher.addObserver(note)
-        try:
+        with logged() as lines:
             ports.running(e1=1085)
             ports.reactor.advance(limits.PORT_RETRY_SECONDS)
             ports.service.look()
-        finally:
-            globalLogPublisher.removeObserver(note)
         why = "can't be opened: [Errno 98] Address already in use; free it, or start the scan with another"
         assert lines == [f"port 1085 of scan e1 of agent acme {why}"]
         assert ports.troubles == [("e1", f"port 1085 {why}")]
