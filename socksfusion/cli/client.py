@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 from socksfusion.cli.client_report import as_json, as_lines, as_table
 from socksfusion.cli.completion import client_names
-from socksfusion.cli.parameters import NONE, Names, Networks
+from socksfusion.cli.parameters import NONE, Names, Networks, examples, narrowing_option
 from socksfusion.cli.state_option import open_registry, state_option
 from socksfusion.errors import UsageError
 from socksfusion.identity.tokens import mint_token, token_digest
 
+_examples = partial(examples, "client")
 _ONCE = "It is shown this once, and nobody can read it later: the registry keeps its SHA-256 only."
 
 
@@ -29,10 +31,6 @@ _name_argument = click.argument("name", shell_complete=client_names)
 _all_option = click.option("--all", "all_agents", is_flag=True, help="All agents, those that are added later too.")
 
 
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  socksfusion client {line}" for line in lines)
-
-
 @client.command(
     short_help="Make an account and its token.",
     epilog=_examples("add alice --agents acme,bolt", "add scanner --all --allow 10.20.0.0/16"),
@@ -40,13 +38,7 @@ def _examples(*lines: str) -> str:
 @click.argument("name")
 @click.option("--agents", metavar="NAME,...", type=Names(), default=(), help="The agents that it may use.")
 @_all_option
-@click.option(
-    "--allow",
-    metavar="CIDR,...",
-    type=Networks(),
-    default=(),
-    help="Networks beyond which it reaches nothing, whatever the agent allows.  [default: as far as the agent allows]",
-)
+@narrowing_option
 @state_option
 def add(name: str, agents: tuple[str, ...], all_agents: bool, allow: tuple[str, ...]) -> None:
     """Make the account NAME and print its token.

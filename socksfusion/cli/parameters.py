@@ -1,4 +1,7 @@
-"""What arguments and options of the commands are read as: spans of time, networks, ports, lists of names."""
+"""What arguments and options of the commands are read as: spans of time, networks, ports, lists of names.
+
+And what several commands say alike: an option, and examples.
+"""
 
 from typing import Any
 
@@ -76,3 +79,16 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in newer vers
 
 
 PORT = click.IntRange(1, 65535)
+
+narrowing_option = click.option(
+    "--allow",
+    metavar="CIDR,...",
+    type=Networks(),
+    default=(),
+    help="Networks beyond which it reaches nothing, whatever the agent allows.  [default: as far as the agent allows]",
+)
+
+
+def examples(group: str, *lines: str) -> str:
+    """The end of a command's help: how commands of ``socksfusion GROUP`` are typed."""
+    return "\b\nExamples:\n" + "\n".join(f"  socksfusion {group} {line}" for line in lines)

@@ -6,6 +6,7 @@ import pwd
 import secrets
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -13,7 +14,7 @@ from socksfusion import limits
 from socksfusion.cli import scan_report
 from socksfusion.cli.completion import agent_names, running_scan_ids, scan_ids
 from socksfusion.cli.listening import is_free
-from socksfusion.cli.parameters import PORT, Duration, Networks
+from socksfusion.cli.parameters import PORT, Duration, examples, narrowing_option
 from socksfusion.cli.scan_targets import hosts_of, ports_of
 from socksfusion.cli.scan_watch import watch as watch_scan
 from socksfusion.cli.state_option import open_registry, state_option
@@ -25,6 +26,7 @@ from socksfusion.log import printable
 from socksfusion.registry.schema import Scan
 from socksfusion.registry.store import Registry
 
+_examples = partial(examples, "scan")
 _PORTS = f"the first free one of {limits.SCAN_PORT_FIRST}-{limits.SCAN_PORT_LAST}"
 # what a running Proxy knows of a scan when it hears that it was stopped is written after these two
 _LAST_NOTES_SECONDS = limits.REGISTRY_POLL_SECONDS + limits.REGISTRY_WRITE_SECONDS + 0.5
@@ -39,10 +41,6 @@ def scan() -> None:
     """
 
 
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  socksfusion scan {line}" for line in lines)
-
-
 @scan.command(
     short_help="Start a scan with a port of its own.",
     epilog=_examples("start acme", "start acme --for 2h --allow 10.20.0.0/16 --connect-timeout 3s"),
@@ -50,13 +48,7 @@ def _examples(*lines: str) -> str:
 @click.argument("agent", shell_complete=agent_names)
 @click.option("--port", type=PORT, metavar="PORT", help=f"The scan's own SOCKS port.  [default: {_PORTS}]")
 @click.option("--for", "span", metavar="TIME", type=Duration(), help="Such as 2h.  [default: until it is stopped]")
-@click.option(
-    "--allow",
-    metavar="CIDR,...",
-    type=Networks(),
-    default=(),
-    help="Networks beyond which it reaches nothing, whatever the agent allows.  [default: as far as the agent allows]",
-)
+@narrowing_option
 @click.option(
     "--connect-timeout",
     metavar="TIME",
