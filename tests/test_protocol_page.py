@@ -20,6 +20,7 @@ KINDS = {
     msgspec.inspect.IntType: "integer",
     msgspec.inspect.FloatType: "number",
     msgspec.inspect.StrType: "text",
+    msgspec.inspect.BoolType: "boolean",
     msgspec.inspect.LiteralType: "text",
     msgspec.inspect.ListType: "array of text",
     msgspec.inspect.VarTupleType: "array of text",

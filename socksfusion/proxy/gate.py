@@ -20,7 +20,7 @@ from socksfusion.proxy.visit import REFUSAL_TEXTS, Reason, Visit
 from socksfusion.refusals import Refusals
 from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.liveness import Liveness
-from socksfusion.wire.messages import PROTOCOL, Message, Running
+from socksfusion.wire.messages import ASK, PROTOCOL, Message, Running
 
 _log = make_logger()
 
@@ -119,7 +119,9 @@ class AgentGate(Service):
             return
         visit.agent = self.snapshot.keys[visit.digest].agent
         rival = self._connected.get(visit.agent)
-        if rival is not None and rival.digest == visit.digest:
+        if ASK in visit.hello.features:
+            self._answer(visit, serving=rival is not None)
+        elif rival is not None and rival.digest == visit.digest:
             self._meet(visit, rival)
         elif self.snapshot.keys[visit.digest].state == "pending":
             self._book.activate(visit.digest).addCallbacks(
@@ -239,6 +241,12 @@ class AgentGate(Service):
         if visit.agent:
             self._book.trouble(visit.agent, f"refused: {REFUSAL_TEXTS[reason]}")
         visit.refuse(reason)
+
+    def _answer(self, visit: Visit, *, serving: bool) -> None:
+        """Of one that only asks nothing changes: no key, and nobody's place."""
+        self._settle(visit)
+        _log.info("agent {agent} at {peer} asks whether it is let in", agent=visit.agent, peer=visit.peer)
+        visit.tell_standing(pending=self.snapshot.keys[visit.digest].state == "pending", serving=serving)
 
     def _dismiss(self, visit: Visit, reason: Reason) -> None:
         """End a visit that serves."""

@@ -9,9 +9,9 @@ from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import PAUSE, PROTOCOL, Hello, Message, Refused, Welcome
+from socksfusion.wire.messages import ASK, PAUSE, PROTOCOL, Hello, Message, Refused, Standing, Welcome
 
-FEATURES: Final = (PAUSE,)
+FEATURES: Final = (PAUSE, ASK)
 """What a Proxy tells that it can do."""
 
 Reason = Literal["replaced", "unknown", "duplicate", "version"]
@@ -49,7 +49,7 @@ class Visit:
 
     ``digest`` is the SHA-256 of the Agent's public key, ``agent`` the name that the registry has for it (empty until
     known), ``hello`` what the Agent told of itself, ``since`` when it was welcomed (seconds on the reactor's clock),
-    ``looked_up`` whether the registry was read anew for it.
+    ``looked_up`` whether the registry was read anew for it, ``refused`` whether it was told no, or only asked.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -123,6 +123,14 @@ class Visit:
         self._over = self.refused = True
         self.control.send(Refused(reason=reason, detail=REFUSAL_TEXTS[reason]))
         self.carrier.refuse(f"refused: {REFUSAL_TEXTS[reason]}", keep=self.control.transport)
+
+    def tell_standing(self, *, pending: bool, serving: bool) -> None:
+        """Answer one that only asks, and end the session."""
+        if self.carrier is None or self.over:
+            return
+        self._over = self.refused = True
+        self.control.send(Standing(agent=self.agent, pending=pending, serving=serving))
+        self.carrier.refuse("it only asked", keep=self.control.transport)
 
     def end(self, why: str) -> None:
         """End the session in order; ``why`` is for the log."""

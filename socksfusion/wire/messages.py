@@ -38,6 +38,10 @@ NARROW: Final = "narrow"
 """The feature of an Agent that heeds ``allow`` in requests."""
 
 
+ASK: Final = "ask"
+"""The feature of a Proxy that answers :class:`Standing`, and of a visitor that wants nothing else."""
+
+
 class _Message(msgspec.Struct, frozen=True, gc=False, tag_field=_TAG_FIELD):
     """The base of every message; ``gc=False`` because none can be part of a cycle."""
 
@@ -73,6 +77,17 @@ class Refused(_Message, frozen=True, gc=False, tag="refused"):
     """A newer copy was verified; never known or revoked; another program with the same key serves; other major."""
     detail: str
     """The same for people, may be empty."""
+
+
+class Standing(_Message, frozen=True, gc=False, tag="standing"):
+    """Proxy to a visitor that only asks (``ASK``), instead of :class:`Welcome`: its key would be let in."""
+
+    agent: str
+    """The name under which the key is registered."""
+    pending: bool
+    """Whether the key is new: its first Agent makes it the active one, and the older copy's is no longer let in."""
+    serving: bool
+    """Whether an Agent of that name serves now, by this key or an older one."""
 
 
 class ScanStarted(_Message, frozen=True, gc=False, tag="scan-started"):
@@ -180,6 +195,7 @@ Message: TypeAlias = (
     Hello
     | Welcome
     | Refused
+    | Standing
     | ScanStarted
     | ScanFinished
     | Running
@@ -198,6 +214,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     Hello,
     Welcome,
     Refused,
+    Standing,
     ScanStarted,
     ScanFinished,
     Running,

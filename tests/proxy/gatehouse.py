@@ -1,6 +1,6 @@
 """A gate with real carriers over pipes in memory, a registry in memory, and Agents that the test plays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -156,6 +156,7 @@ class Visitor:
         self.received: list[Message] = []
         self.streams: list[HalfCloseable] = []
         self.says_hello = True
+        self.features: list[str] = []
         self.control: ControlProtocol | None = None
         self.lost_why: str | None = None
         self._program, self._protocol = program, protocol
@@ -198,7 +199,9 @@ class Visitor:
     def say_hello(self) -> None:
         assert self.control is not None
         self.control.send(
-            Hello(protocol=self._protocol, minor=MINOR, program="test/1", features=[], program_id=self._program)
+            Hello(
+                protocol=self._protocol, minor=MINOR, program="test/1", features=self.features, program_id=self._program
+            )
         )
 
     def vanish(self) -> None:
@@ -247,9 +250,11 @@ class Gatehouse:
         host: str = "198.51.100.7",
         number: int = 0,
         says_hello: bool = True,
+        features: Sequence[str] = (),
     ) -> Visitor:
         visitor = Visitor(self, key, program, protocol, host, number)
         visitor.says_hello = says_hello
+        visitor.features = list(features)
         self.visitors.append(visitor)
         carrier = self.factory.buildProtocol(visitor.proxy_end.getPeer())
         if carrier is None:

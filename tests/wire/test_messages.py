@@ -27,6 +27,7 @@ from socksfusion.wire.messages import (
     Running,
     ScanFinished,
     ScanStarted,
+    Standing,
     StopScan,
     Uninstalled,
     Unknown,
@@ -51,6 +52,7 @@ EXAMPLES: list[Message] = [
     AssociateRequest("7", "bob", ("192.0.2.0/24",)),
     AssociateReply(0, ""),
     ConnectReply(5, "", 0, "refused"),
+    Standing("acme", pending=True, serving=False),
     Unsupported("new-thing"),
 ]
 # {"type": "connect", "host": "a", "port": 80, "timeout": 1.5}: fixmap, fixstr, positive fixint, float 64
