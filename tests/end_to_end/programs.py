@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +19,9 @@ from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
 """How long a test waits for what must come; it is no measurement, machines may be slow."""
+
+CLAIMED_PORTS = 100
+"""So many of the latest are held, more than any one test needs."""
 
 # the script that pip makes for twistd, whatever folder it went to
 TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
@@ -31,12 +35,23 @@ def wait_until(met: Callable[[], bool], what: Callable[[], object], *, seconds: 
         time.sleep(0.02)
 
 
+_claimed: deque[socket.socket] = deque()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on, and that stays this process's: no other test gets it, and no connection.
+
+    It is held by a socket that doesn't listen, beside which a program that sets SO_REUSEADDR may listen, as servers do.
+    """
+    claim = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    claim.bind((host, 0))
+    # only afterwards: the system would choose a port that another such socket has
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _claimed.append(claim)
+    if len(_claimed) > CLAIMED_PORTS:
+        _claimed.popleft().close()
+    port: int = claim.getsockname()[1]
+    return port
 
 
 class Program:
