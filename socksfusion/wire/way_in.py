@@ -49,7 +49,7 @@ class ProtocolFailed:
     """
 
     rule: str
-    """What was broken, one of a fixed set: ``socks-version``, ``socks-method``, ``http-head`` and so on."""
+    """What was broken, one of a fixed set: ``socks-method``, ``socks4-host``, ``http-head`` and so on."""
     why: str
     """The same for people."""
 

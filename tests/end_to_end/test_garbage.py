@@ -90,12 +90,11 @@ def test_on_the_agents_port(serving: Installation, proxy: Program, garbage: byte
 @pytest.mark.parametrize(
     ("garbage", "looks_like"),
     [
-        (lambda: HTTP, "an HTTP request"),
-        (lambda: RANDOM, "an unknown protocol (first byte 0xa5)"),
-        (client_hello, "TLS"),
-        (lambda: b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00", "SOCKS4"),
+        (lambda: SSH, "looks like an SSH banner"),
+        (lambda: RANDOM, "looks like no protocol that is served (first byte 0xa5)"),
+        (client_hello, "looks like a TLS ClientHello"),
     ],
-    ids=["HTTP", "random", "TLS", "SOCKS4"],
+    ids=["SSH", "random", "TLS"],
 )
 def test_on_the_clients_port(
     serving: Installation, proxy: Program, garbage: Callable[[], bytes], looks_like: str
@@ -111,8 +110,10 @@ def test_on_the_clients_port(
 def test_what_a_burst_had_suppressed_is_told_soon(serving: Installation, proxy: Program) -> None:
     since = len(proxy.log)
     for _ in range(10):
-        say(serving.clients_port, HTTP)
-    told = "rule=socks-version peer=127.0.0.1 why=looks like an HTTP request, not SOCKS5 suppressed="
+        say(serving.clients_port, SSH)
+    told = (
+        "rule=client-protocol peer=127.0.0.1 why=looks like an SSH banner; this port serves SOCKS and HTTP suppressed="
+    )
     proxy.wait_log(told, since=since)
 
 

@@ -136,7 +136,7 @@ def test_08_the_address_type_is_unknown(site: Site) -> None:
 
 def test_ff_where_the_client_offers_no_method_of_ours(site: Site) -> None:
     with site.client() as client:
-        client.sendall(b"\x05\x02\x01\x02")
+        client.sendall(b"\x05\x02\x01\x03")
         assert receive_exactly(client, 2) == b"\x05\xff"
         assert client.recv(1) == b""
 

@@ -7,9 +7,10 @@ from twisted.logger import globalLogPublisher
 
 from socksfusion import limits
 from socksfusion.descriptors import Headroom
+from socksfusion.proxy.clients import ClientFactory
 from socksfusion.proxy.opening import Opened
 from socksfusion.wire.socks5 import Reply
-from tests.proxy.front import ACCEPTED, GREETING, NOWHERE, REQUEST, Proxy
+from tests.proxy.front import ACCEPTED, GREETING, NOWHERE, PEER, REQUEST, ClientTransport, Proxy
 
 
 @pytest.fixture
@@ -156,11 +157,19 @@ def test_one_timer_serves_all_and_none_is_left(proxy: Proxy) -> None:
     assert proxy.clock.getDelayedCalls() == []
 
 
-def test_j1_too_many_open_files_close_a_newcomer_at_once() -> None:
+@pytest.mark.parametrize("layered", [False, True])
+def test_j1_too_many_open_files_close_a_newcomer_at_once(layered: bool) -> None:
+    """What an endpoint with layers would wrap must be a protocol."""
     proxy = Proxy()
     proxy.front.headroom = Headroom(0)
-    transport = proxy.connect()
-    assert transport.aborted
-    assert transport.value() == b""
+    client = ClientFactory(proxy.front, layered=layered).buildProtocol(PEER)
+    if layered:
+        transport = ClientTransport()
+        transport.protocol = client
+        assert client is not None
+        client.makeConnection(transport)
+        assert (transport.aborted, transport.value()) == (True, b"")
+    else:
+        assert client is None
     assert proxy.refusals.counts == {"descriptors": 1}
     assert proxy.watched() == 0
