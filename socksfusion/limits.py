@@ -172,6 +172,8 @@ BANDWIDTH_READ_SECONDS: Final = 0.02
 """Under that limit one read of a Target's socket takes at most the bytes of this time."""
 BANDWIDTH_READ_BYTES: Final = 4 * KIB
 """But never less than this."""
+BANDWIDTH_DATAGRAM_SECONDS: Final = 0.5
+"""Under that limit the datagrams of an association that pass in this time may wait for their turn; more are dropped."""
 RECORD_BYTES: Final = 16 * KIB
 """The largest control message."""
 NARROWING_NETWORKS: Final = 256
@@ -217,6 +219,8 @@ HEARTBEAT_SECONDS: Final = 60.0
 """Between two `Running` messages."""
 TIMER_BUCKET_SECONDS: Final = 1.0
 """The bucket of the batched timers for heartbeats and pings."""
+FAREWELL_SECONDS: Final = 15.0
+"""An Agent that is removed tells its Proxy within this time, or not at all."""
 RECONNECT_FIRST_SECONDS: Final = 1.0
 """Reconnection: a random wait below a bound; this is the first one."""
 RECONNECT_LARGEST_SECONDS: Final = 30.0

@@ -20,6 +20,7 @@ from socksfusion.agent.network_changes import NetworkChanges
 from socksfusion.agent.outbound.settings import way_out
 from socksfusion.agent.policy import Policy
 from socksfusion.agent.policy_file import PolicyFile, chosen_policy
+from socksfusion.agent.service_manager import service_manager
 from socksfusion.agent.source import chosen_sources
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
@@ -51,7 +52,7 @@ def build(program: Program) -> None:
     ways = make_ways(
         reactor,
         options["proxy"] or parse_proxies(copy.proxy),
-        way_out(options["outbound-proxy"], _outbound_password(options), os.environ),
+        way_out(options["outbound-proxy"], outbound_password(options), os.environ),
         options["handshake"],
     )
     messages = _messages(program)
@@ -97,11 +98,15 @@ def build(program: Program) -> None:
     changes = NetworkChanges(reactor, connector.network_changed)
     for service in (OverdueRefusals(reactor, refusals), sweeper, liveness, connector, changes):
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
+    manager = service_manager(reactor)
+    if manager is not None:
+        manager.setServiceParent(program)  # type: ignore[no-untyped-call]
     if options["manhole"] is not None:
         _add_manhole(program, connector, refusals)
 
 
-def _outbound_password(options: Mapping[str, Any]) -> str | None:
+def outbound_password(options: Mapping[str, Any]) -> str | None:
+    """The password for the outbound proxy that a file of ``options`` holds; ``UsageError`` where it can't be read."""
     if options["outbound-proxy-password-file"] is None:
         return None
     try:

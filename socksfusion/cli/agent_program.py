@@ -12,7 +12,7 @@ from typing import Final
 
 from twisted.python import usage
 
-from socksfusion.cli import agent_explain, foreground
+from socksfusion.cli import agent_explain, agent_service, agent_uninstall, foreground
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.options import complain
@@ -31,7 +31,11 @@ class Command:
     """Given the arguments after the name; ``OperatorError`` and ``usage.UsageError`` become a line and a code."""
 
 
-COMMANDS: Final = (Command("explain", "say whether HOST:PORT would be dialled, and by which rule", agent_explain.run),)
+COMMANDS: Final = (
+    Command("explain", "say whether HOST:PORT would be dialled, and by which rule", agent_explain.run),
+    Command("install-service", "install the Agent as a systemd service that starts at boot", agent_service.install),
+    Command("uninstall", "remove that service with all that it keeps, and tell the Proxy", agent_uninstall.uninstall),
+)
 
 
 def main() -> None:

@@ -63,11 +63,20 @@ def check_private(path: Path, status: os.stat_result) -> None:
             f"{shown(path)} belongs to user {user_name(status.st_uid)}, and this program runs as "
             f"{user_name(own)}; run it as the file's owner, or change the owner"
         )
-    if status.st_mode & 0o077:
+    if status.st_mode & _open_to_others(path):
         raise ExposedFileError(
             f"others can use {shown(path)} (mode {stat.S_IMODE(status.st_mode):04o}); type: chmod 600 {shown(path)}, "
             "and have it made anew if somebody may have read it"
         )
+
+
+def _open_to_others(path: Path) -> int:
+    """The bits of a mode that let others than the owner do something with the file at ``path``."""
+    if os.environ.get("CREDENTIALS_DIRECTORY") == str(path.parent):
+        # what systemd hands over may be root's, and open to the service's user alone by an access list, whose mask
+        # stands in the place of the group's bits; nobody else gets into that folder (systemd.exec(5), CREDENTIALS)
+        return 0o037
+    return 0o077
 
 
 def write_private(path: Path, data: bytes) -> None:

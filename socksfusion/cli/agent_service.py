@@ -1,0 +1,146 @@
+"""`socksfusion-agent install-service`: the Agent as a systemd service of this machine."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.python import usage
+
+from socksfusion.agent.options import Options
+from socksfusion.agent.systemd_unit import CONFIG, COPY, NAME, PROGRAM, systemd_unit
+from socksfusion.errors import OperatorError, UsageError
+from socksfusion.exit_codes import ExitCode
+from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.private_files import PrivateFileError, read_private, write_private
+from socksfusion.log import printable
+from socksfusion.options import Parameter, path
+from socksfusion.posix import effective_user
+
+UNIT = f"/etc/systemd/system/{NAME}.service"
+
+
+class Rooted(usage.Options):
+    """Options with the root folder below which all paths lie; ``under`` gives a path there."""
+
+    optParameters: ClassVar[Sequence[Parameter]] = [
+        path("root", "folder that stands for / (of an image, say); nothing is started then", "/"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def parseArgs(self, *stray: str) -> None:
+        """Refuse what belongs to no option."""
+        if stray:
+            raise usage.UsageError(f"{printable(stray[0])} belongs to no option")
+
+    @property
+    def is_running_system(self) -> bool:
+        """Whether it is this machine's own root folder."""
+        return bool(self["root"] == "/")
+
+    def under(self, place: str) -> Path:
+        """``place``, an absolute path, below the root folder."""
+        return Path(self["root"]) / place.lstrip("/")
+
+    def systemctl(self, *arguments: str) -> None:
+        """Run ``systemctl ARGUMENTS``, for the root folder; ``OperatorError`` where it fails."""
+        command = ["systemctl", *([] if self.is_running_system else [f"--root={self['root']}"]), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise OperatorError(f"can't run systemctl ({error.strerror}): the service needs systemd")
+        if done.returncode != 0:
+            raise OperatorError(f"{' '.join(command)}: {printable(done.stderr.strip(), 500)}")
+
+    def check_user(self) -> None:
+        """``UsageError`` unless this process may change the running system."""
+        if effective_user() is None:
+            raise UsageError("there is no systemd on this system; docs/network-admin.md tells what to do on Windows")
+        if self.is_running_system and effective_user() != 0:
+            raise UsageError("this changes the system's services: run it as root")
+
+
+class InstallOptions(Rooted):
+    """Options of `install-service`."""
+
+    synopsis = "Usage: socksfusion-agent install-service --copy NAME.agent [options]"
+    longdesc = (
+        "Installs the Agent as a systemd service that starts at boot, and starts it. The copy goes to "
+        "/etc/socksfusion, readable by root alone; the configuration too. Run again, it replaces them. As root."
+    )
+    optParameters: ClassVar[Sequence[Parameter]] = [
+        path("copy", "this agent's copy file"),
+        path("config", "TOML file with the Agent's options"),
+        path("program", "the program to run; a single executable is copied to /usr/local/bin  [default: this one]"),
+    ]
+
+    def postOptions(self) -> None:
+        """The copy is needed, and the Agent's own options must be right."""
+        if self["copy"] is None:
+            raise usage.UsageError("--copy FILE is missing: the file that 'socksfusion agent add' made")
+        if self["config"] is not None:
+            Options().parseOptions([f"--config={self['config']}", f"--copy={self['copy']}"])
+
+
+def install(arguments: Sequence[str]) -> ExitCode:
+    """Install the service; ``OperatorError`` and ``usage.UsageError`` say why not."""
+    options = InstallOptions()
+    options.parseOptions(arguments)  # type: ignore[no-untyped-call]
+    options.check_user()
+    agent = AgentCopy.load(Path(options["copy"])).agent
+    program = _place_program(options)
+    try:
+        folder = options.under(COPY).parent
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_private(options.under(COPY), read_private(Path(options["copy"])))
+        if options["config"] is not None:
+            _write(options.under(CONFIG), Path(options["config"]).read_bytes())
+        unit = systemd_unit(program, config=CONFIG if options.under(CONFIG).exists() else None)
+        _write(options.under(UNIT), unit.encode())
+    except PrivateFileError as error:
+        raise OperatorError(str(error))
+    except OSError as error:
+        raise OperatorError(f"can't write {error.filename}: {error.strerror}")
+    if options.is_running_system:
+        options.systemctl("daemon-reload")
+    options.systemctl("enable", NAME)
+    if options.is_running_system:
+        options.systemctl("restart", NAME)
+    print(f"The Agent {agent} is installed as the service {NAME}; journalctl -fu {NAME} shows what it does.")
+    print(f"{options['copy']} is not needed any more: delete it.")
+    return ExitCode.NORMAL
+
+
+def _place_program(options: InstallOptions) -> str:
+    """Where the program will be, for the unit."""
+    if options["program"] is not None:
+        program = str(options["program"])
+    elif getattr(sys, "frozen", False):
+        target = options.under(PROGRAM)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # a running executable can't be written to, but replaced
+            part = target.with_name(f"{target.name}.new")
+            shutil.copyfile(sys.executable, part)
+            part.chmod(0o755)
+            part.replace(target)
+        except OSError as error:
+            raise OperatorError(f"can't write {target}: {error.strerror}")
+        program = PROGRAM
+    else:
+        program = os.path.abspath(sys.argv[0])
+    if not re.fullmatch(r"/[\w./+@-]+", program, re.ASCII):
+        raise UsageError(f"a unit can't name {printable(program)}: move it to a plain path, or use --program")
+    return program
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o644)
