@@ -28,4 +28,20 @@ class ExitCode(IntEnum):
     NOT_REGISTERED = 6
     """This Agent is not registered, and ``--exit-if-unregistered`` was given."""
     DENIED = 7
-    """``socksfusion-agent explain``: the Agent would not dial that."""
+    """``socksfusion-agent explain`` and ``doctor``: the Agent would not dial that."""
+    CLOCK = 20
+    """``socksfusion-agent doctor``, as all below: a clock and a certificate's dates don't fit."""
+    NAME = 21
+    """A name can't be resolved here."""
+    OUTBOUND = 22
+    """The network's own proxy does not connect to the Proxy."""
+    UNREACHABLE = 23
+    """No TCP connection to the Proxy."""
+    TLS = 24
+    """What answers there does not speak TLS 1.3 as a Proxy does."""
+    CERTIFICATE = 25
+    """It shows a certificate that is not this installation's (TLS is opened on the way), or refuses this copy's."""
+    REGISTRATION = 26
+    """The Proxy gives no answer, or speaks another version."""
+    TARGET = 27
+    """The first target gives no connection."""

@@ -31,7 +31,7 @@ class ExplainOptions(Options):
         """One HOST:PORT."""
         if len(asked) != 1:
             raise usage.UsageError("explain needs one HOST:PORT")
-        self["asked"] = _host_and_port(asked[0])
+        self["asked"] = host_and_port(asked[0])
 
     def postOptions(self) -> None:
         """What the Agent would do without a copy is a question too."""
@@ -70,7 +70,8 @@ def _looked_up(host: str) -> list[str]:
     return addresses
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def host_and_port(text: str) -> tuple[str, int]:
+    """What HOST:PORT says; ``usage.UsageError`` where it is none."""
     parts = re.fullmatch(r"(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})", text)
     if parts is None or int(parts[3]) > 0xFFFF:
         raise usage.UsageError(f"{printable(text)} is no HOST:PORT such as db.example:5432 or [2001:db8::1]:443")
