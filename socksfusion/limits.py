@@ -219,6 +219,10 @@ HEARTBEAT_SECONDS: Final = 60.0
 """Between two `Running` messages."""
 TIMER_BUCKET_SECONDS: Final = 1.0
 """The bucket of the batched timers for heartbeats and pings."""
+BUNDLE_BYTES: Final = 64 * MIB
+"""A bundle of an Agent, packed and unpacked: the executable is some 16 MB, and other systems' may be longer."""
+BUNDLE_FILES: Final = 100
+"""Files in a bundle."""
 FAREWELL_SECONDS: Final = 15.0
 """An Agent that is removed tells its Proxy within this time, or not at all."""
 RECONNECT_FIRST_SECONDS: Final = 1.0
@@ -301,6 +305,34 @@ REFUSAL_LOG_PEERS: Final = 4096
 """Peers and rules that are remembered for that."""
 LOGGED_TEXT_CHARACTERS: Final = 256
 """The longest text from outside in one log line."""
+UNREACHABLE_LINES: Final = 10
+"""`Target is unreachable` of one host in the time below; what comes above is told as a count at its end."""
+UNREACHABLE_SECONDS: Final = 60.0
+"""That time."""
+UNREACHABLE_HOSTS: Final = 1024
+"""Hosts for which that is counted; above it the oldest is told and forgotten."""
+STATUS_SECONDS: Final = 1.0
+"""Between two looks at what passes, and between two changes of the Agent's live line."""
+AUDIT_FILE_BYTES: Final = 16 * MIB
+"""An audit file of this size is renamed and a new one begun."""
+AUDIT_FILES_KEPT: Final = 8
+"""Such older files are kept; the oldest goes."""
+AUDIT_FLUSH_SECONDS: Final = 1.0
+"""Audit lines are written in batches, this often."""
+AUDIT_LINES_WAITING: Final = 256
+"""So many lines are written at once, without waiting for that."""
+
+# -- the admin's switch -------------------------------------------------------------------------------------------
+CONTROL_CONNECTIONS: Final = 8
+"""Connections to the Agent's control socket at once; one more is closed."""
+CONTROL_LINE_BYTES: Final = 4 * KIB
+"""The longest command on it."""
+CONTROL_SECONDS: Final = 10.0
+"""A connection to it ends when no command comes for this long; an answer is awaited as long."""
+PAUSE_LARGEST_SECONDS: Final = 366 * 86400.0
+"""The longest pause that ends by itself."""
+PAUSE_LOOK_SECONDS: Final = 1.0
+"""Between two looks whether such a pause is over: clocks are set, machines sleep."""
 
 # -- process ------------------------------------------------------------------------------------------------------
 GARBAGE_THRESHOLD: Final = 50_000

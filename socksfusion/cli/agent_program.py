@@ -12,7 +12,7 @@ from typing import Final
 
 from twisted.python import usage
 
-from socksfusion.cli import agent_explain, agent_service, agent_uninstall, foreground
+from socksfusion.cli import agent_doctor, agent_explain, agent_service, agent_uninstall, agent_unpack, foreground
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.options import complain
@@ -33,7 +33,9 @@ class Command:
 
 COMMANDS: Final = (
     Command("explain", "say whether HOST:PORT would be dialled, and by which rule", agent_explain.run),
+    Command("doctor", "walk the way to the Proxy, and say what is well and what to ask of whom", agent_doctor.run),
     Command("install-service", "install the Agent as a systemd service that starts at boot", agent_service.install),
+    Command("unpack", "check the signatures of a bundle, and unpack it", agent_unpack.run),
     Command("uninstall", "remove that service with all that it keeps, and tell the Proxy", agent_uninstall.uninstall),
 )
 

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import ClassVar
 
 from twisted.python import usage
 
+from socksfusion import children
 from socksfusion.agent.options import Options
 from socksfusion.agent.systemd_unit import CONFIG, COPY, NAME, PROGRAM, systemd_unit
 from socksfusion.errors import OperatorError, UsageError
@@ -51,12 +51,9 @@ class Rooted(usage.Options):
     def systemctl(self, *arguments: str) -> None:
         """Run ``systemctl ARGUMENTS``, for the root folder; ``OperatorError`` where it fails."""
         command = ["systemctl", *([] if self.is_running_system else [f"--root={self['root']}"]), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise OperatorError(f"can't run systemctl ({error.strerror}): the service needs systemd")
+        done = children.run(command)
         if done.returncode != 0:
-            raise OperatorError(f"{' '.join(command)}: {printable(done.stderr.strip(), 500)}")
+            raise OperatorError(f"{' '.join(command)}: {printable(done.stderr.decode(errors='replace').strip(), 500)}")
 
     def check_user(self) -> None:
         """``UsageError`` unless this process may change the running system."""

@@ -1,0 +1,69 @@
+"""A release of the Agent: its executable and list of parts, signed by a key that is on no Proxy."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from socksfusion import children, limits
+from socksfusion.errors import OperatorError
+from socksfusion.log import printable
+
+SIGNER: Final = "socksfusion-release"
+"""The name of the signer and of the signatures' name space (``ssh-keygen -Y``)."""
+
+EXECUTABLE: Final = "socksfusion-agent"
+PARTS: Final = "socksfusion-agent.cdx.json"
+SIGNERS: Final = "allowed_signers"
+SIGNED: Final = (EXECUTABLE, PARTS)
+
+
+class ReleaseError(OperatorError):
+    """A release is not complete, or not by the release key; the text is for the user."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """The files of a release by their names in a bundle; ``*.sig`` are missing where it is not signed."""
+
+    files: dict[str, bytes]
+
+    @classmethod
+    def read(cls, executable: Path) -> "Release":
+        """The executable and what lies beside it; raises ``ReleaseError`` where it can't be read or is too long."""
+        folder = executable.parent
+        sources = {EXECUTABLE: executable, PARTS: folder / PARTS, SIGNERS: folder / SIGNERS}
+        sources |= {f"{name}.sig": Path(f"{sources[name]}.sig") for name in SIGNED}
+        optional = {SIGNERS, *(f"{name}.sig" for name in SIGNED)}
+        files = {}
+        for name, source in sources.items():
+            try:
+                with source.open("rb") as file:
+                    files[name] = file.read(limits.BUNDLE_BYTES + 1)
+            except FileNotFoundError:
+                if name not in optional:
+                    raise ReleaseError(f"there is no {printable(str(source))}; build it by: tox -e bundle")
+            except OSError as error:
+                raise ReleaseError(f"can't read {printable(str(source))}: {error.strerror}")
+        if sum(map(len, files.values())) > limits.BUNDLE_BYTES:
+            raise ReleaseError(f"{printable(str(executable))} is too long for a bundle")
+        return cls(files)
+
+    def verify(self, signers: bytes) -> None:
+        """Raise ``ReleaseError`` unless the executable and the list are signed by a key of ``signers``.
+
+        ``signers`` is an allowed signers file (ssh-keygen(1), ALLOWED SIGNERS). ``ssh-keygen`` must be installed.
+        """
+        for name in SIGNED:
+            if name not in self.files or f"{name}.sig" not in self.files:
+                raise ReleaseError(f"{name} is not signed")
+        with tempfile.TemporaryDirectory(prefix="socksfusion-") as folder:
+            allowed = Path(folder, SIGNERS)
+            allowed.write_bytes(signers)
+            for name in SIGNED:
+                signature = Path(folder, "signature")
+                signature.write_bytes(self.files[f"{name}.sig"])
+                command = ["ssh-keygen", "-Y", "verify", "-f", str(allowed), "-I", SIGNER, "-n", SIGNER]
+                done = children.run([*command, "-s", str(signature)], given=self.files[name])
+                if done.returncode != 0:
+                    raise ReleaseError(f"{name} is not what the release key has signed: don't run it")
