@@ -1,13 +1,11 @@
 """Under which rights a Client opens: whom a listener and a login make of it, and what it may do with that."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from socksfusion.wire.socks5 import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Who a Client is. Its listener makes it, and a login completes it (``proxy.accounts.Accounts.login``).
 
     It says nothing about rights: those are asked at every open (``Accounts.standing``).
@@ -25,8 +23,7 @@ class Access:
     """SHA-256 of the token that it gave; None without a login. A token that was renewed since opens nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What an :class:`Access` may do at this moment."""
 
     agent: str

@@ -8,9 +8,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from hashlib import sha256
-from itertools import islice
 from typing import Final, NamedTuple
 
 from socksfusion import limits
@@ -54,6 +52,7 @@ class Accounts:
         self._scanned = scanned
         self._wall = wall
         self._tokens = _ScanTokens()
+        self._shared_port = _SharedPort()
 
     # -- logins ----------------------------------------------------------------------------------------------------
 
@@ -75,8 +74,8 @@ class Accounts:
                 right = token
         if right is None or access.agent not in (None, agent) or (right.scan and access.scan not in (None, right.scan)):
             return None
-        completed = replace(
-            access, agent=agent, client=client if at else None, scan=right.scan or access.scan, token=given
+        completed = access._replace(
+            agent=agent, client=client if at else None, scan=right.scan or access.scan, token=given
         )
         return None if self._refusal(completed, agent) else completed
 
@@ -146,29 +145,16 @@ class Accounts:
         return record.paused_until is None or self._wall() < record.paused_until
 
     def _only_agent(self, snapshot: Snapshot) -> str | WhyNot:
-        """Whom the shared port leads to without a login.
-
-        An agent whose time is over or whose admin removed it counts as registered: only an operator's own command may
-        leave another one alone.
-        """
-        registered = list(islice((name for name, agent in snapshot.agents.items() if not agent.revoked), 2))
-        if not registered:
-            return WhyNot("unregistered", "no agent is registered; add one by: socksfusion agent add NAME")
-        if len(registered) > 1:
-            count = sum(not agent.revoked for agent in snapshot.agents.values())
-            return WhyNot(
-                "ambiguous",
-                f"{count} agents are registered and this port is nobody's own; log in as an agent with its token, "
-                "or give each agent a port by: socksfusion agent port NAME PORT",
-            )
+        """Whom the shared port leads to without a login."""
+        only, scanned = self._shared_port.of(snapshot)
+        if isinstance(only, WhyNot):
+            return only
         # whoever began a scan on the shared port may go on after its agent was revoked, and must not reach another
-        scanned = {scan.agent for scan in snapshot.scans.values()}.union(self._scanned())
-        for other in sorted(scanned - {registered[0]}):
+        for other in sorted(scanned.union(self._scanned()) - {only}):
             return WhyNot(
-                "revoked-scan",
-                f"the scan of agent {other}, which is revoked, is not over; agent {registered[0]} is another",
+                "revoked-scan", f"the scan of agent {other}, which is revoked, is not over; agent {only} is another"
             )
-        return registered[0]
+        return only
 
     def _refusal(self, access: Access, name: str) -> WhyNot | None:
         """Why ``access`` has no right to the agent ``name``, or None."""
@@ -209,6 +195,40 @@ class _ScanTokens:
             self._width = 1 + max(map(len, by_agent.values()), default=0)
             self._snapshot = snapshot
         return self._by_agent, self._width
+
+
+class _SharedPort:
+    """The one agent that is registered, or why it is not one; found anew once a snapshot.
+
+    An agent whose time is over or whose admin removed it counts as registered: only an operator's own command may leave
+    another one alone.
+    """
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._only: str | WhyNot = ""
+        self._scanned: frozenset[str] = frozenset()
+
+    def of(self, snapshot: Snapshot) -> tuple[str | WhyNot, frozenset[str]]:
+        """It, and the agents of the scans that run."""
+        if self._snapshot is not snapshot:
+            self._only = self._find(snapshot)
+            self._scanned = frozenset(scan.agent for scan in snapshot.scans.values())
+            self._snapshot = snapshot
+        return self._only, self._scanned
+
+    @staticmethod
+    def _find(snapshot: Snapshot) -> str | WhyNot:
+        registered = [name for name, agent in snapshot.agents.items() if not agent.revoked]
+        if not registered:
+            return WhyNot("unregistered", "no agent is registered; add one by: socksfusion agent add NAME")
+        if len(registered) > 1:
+            return WhyNot(
+                "ambiguous",
+                f"{len(registered)} agents are registered and this port is nobody's own; log in as an agent with its "
+                "token, or give each agent a port by: socksfusion agent port NAME PORT",
+            )
+        return registered[0]
 
 
 _DENIED: Final = Reply.NOT_ALLOWED

@@ -3,7 +3,6 @@
 Once a relay has a connection, nothing of this module stays with it. A plain HTTP request and an association keep it.
 """
 
-from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -101,7 +100,7 @@ class ClientProtocol(Connection):
     def _begin(self, first: int) -> bool:
         """The first byte tells the protocol; whether it is one that is served."""
         self._take_off_proxy_header()
-        self._access = replace(self._access, peer=self.peer)
+        self._access = self._access._replace(peer=self.peer)
         try:
             self._way = way_in(first, login_required=self._front.accounts.required)
         except NoWayIn as error:

@@ -1,6 +1,5 @@
 """Live streams, by the rights that they were opened under: they end when those are gone."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
@@ -37,7 +36,7 @@ class LiveStreams(Repeating):
     def add(self, access: Access, grant: Grant, stream: StreamTransport) -> None:
         """``stream`` is opened by ``access``, which has ``grant`` now."""
         # many Clients have the same rights, and a stream belongs to its agent whatever the shared port leads to later
-        rights = _Rights(replace(access, peer="", agent=grant.agent), grant.allow)
+        rights = _Rights(access._replace(peer="", agent=grant.agent), grant.allow)
         self._streams.setdefault(rights, {})[stream] = None
 
         def ended(_reason: Failure) -> None:

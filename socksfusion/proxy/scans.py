@@ -10,7 +10,7 @@ the same scan again, which it knows by its id.
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -99,6 +99,10 @@ class Scans(Repeating):
         """Every running scan, by agent and time."""
         scans = [running.scan for running in self._running.values()]
         return sorted(scans, key=lambda scan: (scan.agent, scan.started, scan.id))
+
+    def agents(self) -> Iterable[str]:
+        """The agents of which a scan runs."""
+        return self._by_agent
 
     def find(self, grant: Grant) -> ScanRecord | None:
         """The record of the running scan that an open belongs to; None where it would begin one."""

@@ -88,7 +88,7 @@ class Proxy:
             required=options["authentication"] == "required",
             connect_seconds=options["connect-timeout"],
             hold_seconds=options["hold"],
-            scanned=lambda: (scan.agent for scan in self.scans.all()),
+            scanned=self.scans.agents,
         )
         self.guessing = Guessing(reactor, self.refusals)
         self.live = LiveStreams(reactor, self.accounts)

@@ -1,6 +1,5 @@
 """A Front for tests: a transport in memory, a router, accounts and a relay of the test's, and a Clock."""
 
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet import error
@@ -79,7 +78,7 @@ class FakeAccounts:
     ambiguous = False
 
     def login(self, user: bytes, password: bytes, access: Access) -> Access | None:
-        return replace(access, agent="branch", token=bytes(32)) if (user, password) == (b"branch", b"right") else None
+        return access._replace(agent="branch", token=bytes(32)) if (user, password) == (b"branch", b"right") else None
 
     def standing(self, access: Access) -> Grant | WhyNot:
         if self.ambiguous and access.agent is None:

@@ -10,6 +10,7 @@ from socksfusion.networks import intersected
 from socksfusion.proxy import accounts as module
 from socksfusion.proxy.access import Access, Grant, WhyNot
 from socksfusion.proxy.accounts import Accounts
+from socksfusion.registry.schema import Snapshot
 from socksfusion.wire.socks5 import Reply
 from tests.proxy.accounts import Registered, access, digest
 
@@ -199,6 +200,32 @@ def test_a_scan_of_an_agent_that_was_revoked_keeps_the_shared_port_from_another(
     registered.end_scan("s1")
     assert refused(registered, access(), scanned=lambda: ["a"])[0] == "revoked-scan"
     assert isinstance(standing(registered, access()), Grant)
+
+
+class LookedThrough(dict[str, Any]):
+    """Counts who goes through all of it."""
+
+    times = 0
+
+    def items(self) -> Any:
+        self.times += 1
+        return super().items()
+
+    def values(self) -> Any:
+        self.times += 1
+        return super().values()
+
+
+@pytest.mark.parametrize("by", [access(), access(agent="a"), access(agent="a", scan="s1")])
+def test_an_open_costs_the_same_however_many_agents_and_scans_there_are(registered: Registered, by: Access) -> None:
+    registered.agent("b", revoked=True)
+    before = registered.snapshot
+    tables = [LookedThrough(table) for table in (before.agents, before.keys, before.scans, before.clients)]
+    registered.snapshot = Snapshot(*tables)
+    accounts = registered.accounts()
+    for _ in range(100):
+        assert isinstance(accounts.standing(by), Grant)
+    assert all(table.times <= 1 for table in tables)
 
 
 def test_required_authentication_holds_on_every_port(registered: Registered) -> None:

@@ -1,7 +1,6 @@
 """proxy.live: streams end when the rights that they were opened under are gone, and only then."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -162,7 +161,7 @@ def test_a_stream_of_the_shared_port_stays_its_agents(streams: Streams) -> None:
 
 def test_streams_that_ended_are_kept_nowhere(streams: Streams) -> None:
     for port in range(1000):
-        streams.open(replace(access(agent="a"), peer=f"192.0.2.1:{port}")).lose()
+        streams.open(access(agent="a", peer=f"192.0.2.1:{port}")).lose()
     assert len(streams.live) == len(streams.by)
     for stream in streams.by.values():
         stream.lose()

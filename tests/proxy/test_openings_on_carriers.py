@@ -31,7 +31,7 @@ class Office:
         self.house = Gatehouse()
         self.house.book.register("acme", digest())
         self.scans = Scans(self.house.clock, self.house.book, self.house.connected, wall=lambda: 5000.0)
-        accounts = Accounts(lambda: self.house.book.snapshot, scanned=lambda: (scan.agent for scan in self.scans.all()))
+        accounts = Accounts(lambda: self.house.book.snapshot, scanned=self.scans.agents)
         self.live = LiveStreams(self.house.clock, accounts)
         self.router = Router(
             self.house.clock, accounts, self.house.connected, self.scans, self.live, self.house.refusals

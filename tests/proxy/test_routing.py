@@ -1,6 +1,6 @@
 """proxy.routing: which Agent is asked, what waits for it, and for how long; time by a Clock, carriers of the tests'."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -370,7 +370,7 @@ def test_the_request_says_whose_it_is_and_how_narrow(routing: Routing, alices: A
     routing.registered.client("alice", "a", allow=("192.0.2.0/24",))
     routing.registered.scan("s", "a", connect_timeout=3.0)
     carrier = routing.arrive()
-    routing.open(replace(alices, scan="s"))
+    routing.open(alices._replace(scan="s"))
     expected = ConnectRequest("192.0.2.1", 80, 3.0, "s", "alice", ("192.0.2.0/24",))
     assert carrier.streams[0].written == encode(expected)
     assert carrier.users == ["alice"]

@@ -288,8 +288,8 @@ class TestExplicit:
         scanned = Scanned(explicit())
         implicit = Grant("acme", None, None, (), 10.0, 20.0)
         assert scanned.scans.find(implicit) is None
-        assert scanned.scans.find(replace(implicit, scan="e1")) is scanned.begin("e1")
-        assert scanned.scans.find(replace(implicit, scan="e2")) is None
+        assert scanned.scans.find(implicit._replace(scan="e1")) is scanned.begin("e1")
+        assert scanned.scans.find(implicit._replace(scan="e2")) is None
         assert scanned.scans.all() == [explicit()]
 
     def test_what_comes_in_the_moment_of_its_end_begins_nothing(self) -> None:
