@@ -142,6 +142,8 @@ class ConnectRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag="c
     """The account that asks, for the Agent's record and its fair queue; empty without a login."""
     allow: Networks = ()
     """Narrows what the Agent's policy allows: CIDR networks of which one must hold the address; empty: all."""
+    id: Name = ""
+    """The Proxy's name for this request: both sides' records tell it; empty from a Proxy that has none."""
 
 
 class AssociateRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag="associate"):
@@ -153,6 +155,8 @@ class AssociateRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag=
     """As in :class:`ConnectRequest`."""
     allow: Networks = ()
     """As in :class:`ConnectRequest`, for each datagram's address."""
+    id: Name = ""
+    """As in :class:`ConnectRequest`."""
 
 
 class AssociateReply(_Message, frozen=True, gc=False, tag="associate-reply"):
