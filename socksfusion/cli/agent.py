@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from socksfusion.cli.agent_bundle import save_bundle
 from socksfusion.cli.agent_report import as_json, as_lines, as_table
 from socksfusion.cli.agent_rights import port, remove, restore, revoke, tell_token, token
 from socksfusion.cli.completion import agent_names
@@ -46,7 +47,8 @@ _EXPIRES_HELP = "How long it may come in, such as 14d, from now on"
     short_help="Register an agent and write its copy.",
     epilog="\b\nExamples:\n  socksfusion agent add acme\n"
     "  socksfusion agent add acme --scope 10.20.0.0/16,10.21.0.7 --expires 14d\n"
-    "  socksfusion agent add acme --proxy [2001:db8::1]:8443 --out /tmp/acme.agent",
+    "  socksfusion agent add acme --proxy [2001:db8::1]:8443 --out /tmp/acme.agent\n"
+    "  socksfusion agent add acme --bundle acme.zip",
 )
 @click.argument("name")
 @click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: {_USUAL}]")
@@ -54,29 +56,58 @@ _EXPIRES_HELP = "How long it may come in, such as 14d, from now on"
     "--scope", metavar="CIDR,...", type=Networks(), default=(), help=f"{_SCOPE_HELP}  [default: none was agreed]"
 )
 @click.option("--expires", metavar="TIME", type=Until(), help=f"{_EXPIRES_HELP}.  [default: never]")
+@click.option(
+    "--bundle",
+    metavar="FILE.zip",
+    type=click.Path(path_type=Path),
+    help="Write no copy but a bundle: the copy, the Agent's executable, recipes and a page.",
+)
+@click.option(
+    "--executable",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The executable for the bundle; its signature and list of parts lie beside it.  "
+    "[default: what `release import` kept]",
+)
 @_out_option
 @state_option
-def add(name: str, proxy: str | None, scope: tuple[str, ...], expires: float | None, out: Path | None) -> None:
+def add(
+    name: str,
+    proxy: str | None,
+    scope: tuple[str, ...],
+    expires: float | None,
+    bundle: Path | None,
+    executable: Path | None,
+    out: Path | None,
+) -> None:
     """Register the agent NAME and write its copy: the one file that its machine needs.
 
     Prints the token that opens this agent to clients.
 
     NAME is 1 to 64 of the characters a-z A-Z 0-9 . _ -, the first a letter or digit.
     """
+    if bundle is not None and out is not None:
+        raise UsageError("--bundle and --out exclude each other: the copy lies in the bundle")
     state, secret = given_state().open(), mint_token()
     until = _moment(expires)
     with Registry.open(state.registry_file) as registry:
         registry.check_new(name)
         copy, issued = _mint(state, name, proxy, scope, until)
-        path = _save(copy, out)
+        path = _save(copy, out) if bundle is None else save_bundle(state, copy, executable, bundle)
         kept = copy.proxy if proxy is not None else None
         try:
             registry.add_agent(name, issued.digest, kept, token=token_digest(secret), scope=scope, expires=until)
         except RegistryError:
             path.unlink()
             raise
-    click.echo(f"Registered agent {name}; its copy for the Proxy at {copy.proxy} is {path}.")
-    _tell_next(path)
+    if bundle is None:
+        click.echo(f"Registered agent {name}; its copy for the Proxy at {copy.proxy} is {path}.")
+        _tell_next(path)
+    else:
+        click.echo(f"Registered agent {name} for the Proxy at {copy.proxy}; its bundle is {path}.")
+        click.echo(
+            "It holds a private key: hand it over by a way that nobody else can read. README.txt tells the rest."
+        )
     tell_token(name, secret)
 
 

@@ -12,7 +12,6 @@ from twisted.python import usage
 
 from socksfusion import children
 from socksfusion.agent.options import Options
-from socksfusion.agent.systemd_unit import CONFIG, COPY, NAME, PROGRAM, systemd_unit
 from socksfusion.errors import OperatorError, UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
@@ -20,6 +19,7 @@ from socksfusion.identity.private_files import PrivateFileError, read_private, w
 from socksfusion.log import printable
 from socksfusion.options import Parameter, path
 from socksfusion.posix import effective_user
+from socksfusion.systemd_unit import CONFIG, COPY, NAME, PROGRAM, systemd_unit
 
 UNIT = f"/etc/systemd/system/{NAME}.service"
 

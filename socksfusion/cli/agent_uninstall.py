@@ -10,13 +10,13 @@ from twisted.python import usage
 
 from socksfusion import limits
 from socksfusion.agent.options import Options
-from socksfusion.agent.systemd_unit import CONFIG, COPY, NAME, PROGRAM
 from socksfusion.cli.agent_service import UNIT, Rooted
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.names import parse_proxies
 from socksfusion.log import printable
+from socksfusion.systemd_unit import CONFIG, COPY, NAME, PROGRAM
 
 # with DynamicUser the real folders lie below private/, and links lead there
 _KEPT = tuple(f"{base}/{link}{NAME}" for base in ("/var/lib", "/var/log", "/run") for link in ("private/", ""))

@@ -17,6 +17,7 @@ try:
     from socksfusion.cli.agent import agent
     from socksfusion.cli.client import client
     from socksfusion.cli.init import init
+    from socksfusion.cli.release import release
     from socksfusion.cli.scan import scan
     from socksfusion.cli.state_option import state_option
 except ModuleNotFoundError as missing:
@@ -84,7 +85,7 @@ def main() -> None:
     """Set up a SocksFusion Proxy, its agents, clients and scans."""
 
 
-for command in (init, agent, client, scan):
+for command in (init, agent, client, scan, release):
     main.add_command(command)
 
 if __name__ == "__main__":

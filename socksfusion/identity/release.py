@@ -15,7 +15,7 @@ SIGNER: Final = "socksfusion-release"
 EXECUTABLE: Final = "socksfusion-agent"
 PARTS: Final = "socksfusion-agent.cdx.json"
 SIGNERS: Final = "allowed_signers"
-SIGNED: Final = (EXECUTABLE, PARTS)
+WINDOWS_EXECUTABLE: Final = "socksfusion-agent.exe"
 
 
 class ReleaseError(OperatorError):
@@ -32,9 +32,11 @@ class Release:
     def read(cls, executable: Path) -> "Release":
         """The executable and what lies beside it; raises ``ReleaseError`` where it can't be read or is too long."""
         folder = executable.parent
-        sources = {EXECUTABLE: executable, PARTS: folder / PARTS, SIGNERS: folder / SIGNERS}
-        sources |= {f"{name}.sig": Path(f"{sources[name]}.sig") for name in SIGNED}
-        optional = {SIGNERS, *(f"{name}.sig" for name in SIGNED)}
+        program = WINDOWS_EXECUTABLE if executable.suffix == ".exe" else EXECUTABLE
+        sources = {program: executable, PARTS: folder / PARTS}
+        optional = {f"{name}.sig": Path(f"{source}.sig") for name, source in sources.items()}
+        optional[SIGNERS] = folder / SIGNERS
+        sources |= optional
         files = {}
         for name, source in sources.items():
             try:
@@ -49,18 +51,24 @@ class Release:
             raise ReleaseError(f"{printable(str(executable))} is too long for a bundle")
         return cls(files)
 
+    @property
+    def executable(self) -> str:
+        """The executable's name in it."""
+        return WINDOWS_EXECUTABLE if WINDOWS_EXECUTABLE in self.files else EXECUTABLE
+
     def verify(self, signers: bytes) -> None:
         """Raise ``ReleaseError`` unless the executable and the list are signed by a key of ``signers``.
 
         ``signers`` is an allowed signers file (ssh-keygen(1), ALLOWED SIGNERS). ``ssh-keygen`` must be installed.
         """
-        for name in SIGNED:
+        signed = (self.executable, PARTS)
+        for name in signed:
             if name not in self.files or f"{name}.sig" not in self.files:
                 raise ReleaseError(f"{name} is not signed")
         with tempfile.TemporaryDirectory(prefix="socksfusion-") as folder:
             allowed = Path(folder, SIGNERS)
             allowed.write_bytes(signers)
-            for name in SIGNED:
+            for name in signed:
                 signature = Path(folder, "signature")
                 signature.write_bytes(self.files[f"{name}.sig"])
                 command = ["ssh-keygen", "-Y", "verify", "-f", str(allowed), "-I", SIGNER, "-n", SIGNER]

@@ -15,6 +15,7 @@ COMMANDS = [
     ["init"],
     *(["agent", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "remove", "port", "token")),
     *(["client", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "agents", "allow")),
+    ["release", "import"],
     *(["scan", name] for name in ("start", "list", "show", "stop", "prune", "watch")),
 ]
 

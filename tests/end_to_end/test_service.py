@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from socksfusion.agent.systemd_unit import systemd_unit
+from socksfusion.systemd_unit import systemd_unit
 from tests.end_to_end.programs import Installation, wait_until
 
 ETC = Path(__file__).parent.parent.parent / "etc"
