@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from socksfusion.tunnel.draining import abort_when_drained
 from socksfusion.tunnel.relay import Brake
-from socksfusion.tunnel.stream import StreamTransport
+from socksfusion.tunnel.stream import CarrierLost, StreamTransport
 from socksfusion.tunnel.sweeper import Sweeper
 from socksfusion.wire.http_forward import Exchange, ExchangeFailed
 
@@ -109,7 +109,13 @@ class Forward:
 
     def target_lost(self, reason: Failure) -> None:
         """The stream is gone: after the reply that is in order."""
-        why = "the agent was lost" if not reason.check(error.ConnectionDone) else "the target closed the connection"
+        if reason.check(CarrierLost):
+            why = "the agent was lost"
+        elif reason.check(error.ConnectionAborted):
+            why = "the Proxy ended it"
+        else:
+            how = "closed" if reason.check(error.ConnectionDone) else "reset"
+            why = f"the target {how} the connection"
         self._fail(ExchangeFailed(f"{why} before the reply's end", clients_fault=False))
 
     def abort(self) -> None:

@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.proxy.opening import Opened
+from socksfusion.tunnel.stream import CarrierLost
 from socksfusion.tunnel.sweeper import Sweeper
 from socksfusion.wire.socks5 import Reply
 from tests.proxy.front import ClientTransport, Proxy
@@ -124,12 +125,24 @@ def test_a_target_that_gives_no_reply_is_502(reply: bytes | None, words: bytes) 
     assert forwarded.client.write_ended
 
 
-@pytest.mark.parametrize("reason", [error.ConnectionLost(), error.ConnectionAborted(), error.ConnectionDone()])
-def test_a_stream_that_is_lost_before_the_reply_is_502(reason: Exception) -> None:
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (CarrierLost("cable out"), b"the agent was lost"),
+        (error.ConnectionLost(), b"the target reset the connection"),
+        (error.ConnectionDone(), b"the target closed the connection"),
+        (error.ConnectionAborted(), b"the Proxy ended it"),
+    ],
+    ids=["carrier", "reset", "close", "our own"],
+)
+def test_a_stream_that_is_lost_before_the_reply_is_502_and_says_whose_doing_it_is(
+    reason: Exception, words: bytes
+) -> None:
     forwarded = Forwarded(GET)
     forwarded.lost(reason)
     assert forwarded.client.value().startswith(b"HTTP/1.1 502 ")
     assert forwarded.client.value().count(b"HTTP/1.1") == 1
+    assert words + b" before the reply" in forwarded.client.value()
 
 
 @pytest.mark.parametrize("how", ["end", "loss", "broken"])
