@@ -4,6 +4,7 @@ Everything is bounded, and what is above a bound is dropped and counted: datagra
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from typing import Protocol as Interface
 
@@ -17,8 +18,10 @@ from socksfusion.agent.datagram_target import DatagramTarget
 from socksfusion.agent.dial import NoDescriptors, failure_of
 from socksfusion.agent.errors import ConnectFailed
 from socksfusion.agent.source import NO_SOURCES, Sources
+from socksfusion.agent.turns import Turns
 from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel.bandwidth import Bandwidth, DatagramFlow
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.udp import DatagramReceiver, UDPSocket, connected_socket
 from socksfusion.wire.datagrams import Datagram, DatagramError, DatagramReader, Kind, encode_record
@@ -54,7 +57,8 @@ class Associations:
     """Serves the streams on which the Proxy asks for datagrams.
 
     ``reactor`` reads sockets (``IReactorFDSet``) and keeps time (``IReactorTime``); ``connect`` makes a socket, which
-    sends from one of ``sources``.
+    sends from one of ``sources``. An association takes a turn of ``turns`` as a dial does and counts as one open
+    connection; its datagrams count in ``bandwidth``.
     """
 
     def __init__(
@@ -63,24 +67,33 @@ class Associations:
         judge: Judges,
         resolver: Resolves,
         refusals: Refusals,
+        turns: Turns,
         sources: Sources = NO_SOURCES,
+        bandwidth: Bandwidth | None = None,
         connect: Callable[[Any, str, int, DatagramReceiver, str | None], UDPSocket] = connected_socket,
     ) -> None:
         self.reactor = reactor
         self.judge = judge
         self.resolver = resolver
         self.refusals = refusals
+        self.turns = turns
         self.sources = sources
+        self.bandwidth = bandwidth
         self.connect = connect
         self.headroom = descriptors.for_work()
 
-    def serve(self, request: AssociateRequest, stream: StreamTransport, rest: bytes) -> None:
-        """Answer ``request``, the head of ``stream``, and take the stream over; ``rest`` came behind the head."""
+    async def serve(self, request: AssociateRequest, stream: StreamTransport) -> None:
+        """Answer ``request``, the head of ``stream``, in its turn, and take the stream over for good.
+
+        :raises ConnectFailed: its turn did not come.
+        """
+        turn = await self.turns.take(request.client or request.scan)
+        # nothing has to be dialled
+        turn.dialled()
+        stream.when_lost(lambda _: turn.end())
         association = Association(self, request)
         stream.protocol = association
         association.makeConnection(stream)  # type: ignore[no-untyped-call]
-        if rest:
-            stream.put_back(rest)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -101,11 +114,14 @@ class Association(Protocol):
         self._held_bytes = 0
         self._rate = Rate(limits.ASSOCIATION_DATAGRAMS_PER_SECOND, 1.0)
         self._timer: IDelayedCall | None = None
+        bandwidth = associations.bandwidth
+        self._up = bandwidth.up.datagrams() if bandwidth is not None else None
+        self._down = bandwidth.down.datagrams() if bandwidth is not None else None
 
     # -- the Proxy -------------------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        """Nothing has to be dialled: datagrams may come."""
+        """Datagrams may come."""
         self.transport.write(encode(AssociateReply(reply=Reply.SUCCEEDED, detail="")))
 
     def dataReceived(self, data: bytes) -> None:
@@ -118,7 +134,7 @@ class Association(Protocol):
             return
         for record in records:
             if record.kind is Kind.DATAGRAM and self.connected:
-                self._send(record.datagram)
+                self._pass(self._up, partial(self._send, record.datagram), len(record.datagram.payload))
 
     def readConnectionLost(self) -> None:
         """The Client has left."""
@@ -130,6 +146,9 @@ class Association(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream is gone, and with it all that it was for."""
         self.connected = 0
+        for flow in (self._up, self._down):
+            if flow is not None:
+                flow.close()
         targets, self._targets = self._targets, {}
         for target in targets.values():
             target.close()
@@ -198,7 +217,8 @@ class Association(Protocol):
         if self._rate.exceeded(self.seconds()):
             self.dropped("udp-rate", f"more than {limits.ASSOCIATION_DATAGRAMS_PER_SECOND} a second come")
         else:
-            self._write(Kind.DATAGRAM, Datagram(address, port, payload))
+            datagram = Datagram(address, port, payload)
+            self._pass(self._down, partial(self._write, Kind.DATAGRAM, datagram), len(payload))
 
     def dropped(self, rule: str, why: str) -> None:
         """Count it."""
@@ -211,6 +231,13 @@ class Association(Protocol):
             self._tell(failure.rule, target.host, target.port, failure)
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _pass(self, flow: DatagramFlow | None, action: Callable[[], None], size: int) -> None:
+        """Do ``action`` with a datagram of ``size`` bytes as the Agent's bandwidth allows."""
+        if flow is None:
+            action()
+        elif not flow.send(action, size):
+            self.dropped("udp-bandwidth", "more datagrams wait for this Agent's bandwidth than pass soon")
 
     def _peer(self) -> str:
         return str(self.transport.getPeer().carrier)

@@ -68,8 +68,10 @@ class Options(ProgramOptions):
         seconds("half-closed", limits.HALF_CLOSED_SECONDS, "a half-closed, silent connection is reset after this long"),
         count("dials", limits.DIALS_AT_ONCE, "connection attempts to targets under way at once; more wait in order"),
         count("dials-per-second", None, "connection attempts that begin a second; more wait; off by default"),
-        count("streams", limits.STREAMS_PER_SESSION, "connections to targets open at once; more wait in order"),
-        size("bandwidth", None, "what passes a second in each direction, over all connections; off by default"),
+        count(
+            "streams", limits.STREAMS_PER_SESSION, "connections and UDP associations open at once; more wait in order"
+        ),
+        size("bandwidth", None, "what passes a second in each direction, over everything; off by default"),
         size("stream-window", limits.STREAM_WINDOW_BYTES, "how far the receive window of one stream may grow"),
         size("process-growth", limits.PROCESS_GROWTH_BYTES, "growth of receive windows over all streams"),
         size("process-unread", limits.PROCESS_UNREAD_BYTES, "received and not yet taken, over all streams"),

@@ -62,18 +62,17 @@ def build(program: Program) -> None:
     bandwidth = Bandwidth(reactor, options["bandwidth"]) if options["bandwidth"] is not None else None
     resolver = Resolver(reactor, reactor.callFromThread)
     sources = chosen_sources(options["source"])
+    turns = Turns(reactor, at_once=options["dials"], streams=options["streams"], per_second=options["dials-per-second"])
     targets = TargetFactory(
         seconds=reactor.seconds,
         policy=_policy(program, copy),
         resolver=resolver,
         dialler=Dialler(reactor, sources=sources),
-        turns=Turns(
-            reactor, at_once=options["dials"], streams=options["streams"], per_second=options["dials-per-second"]
-        ),
+        turns=turns,
         messages=messages,
         refusals=refusals,
         join=partial(join, sweeper=sweeper, bandwidth=bandwidth),
-        associations=lambda judge: Associations(reactor, judge, resolver, refusals, sources),
+        associations=lambda judge: Associations(reactor, judge, resolver, refusals, turns, sources, bandwidth),
     )
 
     def build_target(peer: str) -> IProtocol:

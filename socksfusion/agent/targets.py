@@ -4,7 +4,7 @@ The way of a stream: connect request â†’ addresses (names are looked up here) â†
 relay. The policy is asked at every open, whoever opens (attacks.md, row F1).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from typing import Protocol as Interface
 
@@ -26,6 +26,7 @@ from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.wire.messages import (
+    AssociateReply,
     AssociateRequest,
     ConnectReply,
     ConnectRequest,
@@ -188,11 +189,9 @@ class TargetProtocol(Protocol):
         self._reader = None
         message, rest = head
         if isinstance(message, ConnectRequest):
-            self._early = rest
-            self._opening = Deferred.fromCoroutine(self._open(message))
-            self._opening.addErrback(self._broken)
+            self._begin(self._open(message), rest)
         elif isinstance(message, AssociateRequest):
-            self._factory.associations.serve(message, self.transport, rest)
+            self._begin(self._associate(message), rest)
         elif isinstance(message, Unknown):
             self.transport.write(encode(Unsupported(what=message.tag)))
             self.transport.loseConnection()
@@ -227,6 +226,11 @@ class TargetProtocol(Protocol):
         self._factory.refusals.refuse(rule, self._peer(), why)
         self.transport.abortConnection()
 
+    def _begin(self, opening: Coroutine[Any, Any, None], early: bytes) -> None:
+        self._early = early
+        self._opening = Deferred.fromCoroutine(opening)
+        self._opening.addErrback(self._broken)
+
     async def _open(self, request: ConnectRequest) -> None:
         try:
             target = await self._factory.connect(request, self.transport, self._peer())
@@ -244,9 +248,24 @@ class TargetProtocol(Protocol):
         stream = self.transport
         stream.write(encode(ConnectReply(reply=Reply.SUCCEEDED, host=bound.host, port=bound.port, detail="")))
         self._factory.join(target, stream)
+        self._pass_early()
+
+    def _pass_early(self) -> None:
+        """Whoever has taken the stream over gets what came before."""
         early, self._early = self._early, b""
         if early or self._ended:
-            stream.put_back(early, ended=self._ended)
+            self.transport.put_back(early, ended=self._ended)
+
+    async def _associate(self, request: AssociateRequest) -> None:
+        stream = self.transport
+        try:
+            await self._factory.associations.serve(request, stream)
+        except ConnectFailed as failure:
+            stream.write(encode(AssociateReply(reply=failure.reply, detail=printable(str(failure)))))
+            self._factory.refusals.refuse(failure.rule, self._peer(), f"an association: {failure}")
+            stream.loseConnection()
+            return
+        self._pass_early()
 
     def _tell_failure(self, request: ConnectRequest, failure: ConnectFailed) -> None:
         factory, stream = self._factory, self.transport

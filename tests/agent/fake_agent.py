@@ -16,6 +16,7 @@ from socksfusion.agent.source import Sources
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel.bandwidth import Bandwidth
 from socksfusion.wire.messages import ConnectRequest, encode
 from tests.agent.fake_network import FakeNetwork
 from tests.agent.fake_stream import FakeStream
@@ -61,7 +62,14 @@ class FakeResolver:
 class Agent(FakeNetwork):
     """A target factory over a fake network, resolver and relay."""
 
-    def __init__(self, *, policy: Policy | None = None, at_once: int = 1000, streams: int = 1000) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Policy | None = None,
+        at_once: int = 1000,
+        streams: int = 1000,
+        bytes_per_second: float | None = None,
+    ) -> None:
         super().__init__()
         self.lines: list[str] = []
         self.resolver = FakeResolver()
@@ -70,6 +78,7 @@ class Agent(FakeNetwork):
         self.joined: list[tuple[Any, FakeStream]] = []
         self.join_fails = False
         self.udp = FakeUDP()
+        bandwidth = Bandwidth(self.reactor, bytes_per_second) if bytes_per_second is not None else None
         self.factory = TargetFactory(
             seconds=self.reactor.seconds,
             policy=policy or Policy(owns=lambda _: False),
@@ -80,7 +89,14 @@ class Agent(FakeNetwork):
             refusals=self.refusals,
             join=self.join,
             associations=lambda judge: Associations(
-                self.reactor, judge, self.resolver, self.refusals, Sources(six="2001:db8::9"), self.udp.connect
+                self.reactor,
+                judge,
+                self.resolver,
+                self.refusals,
+                self.turns,
+                Sources(six="2001:db8::9"),
+                bandwidth,
+                self.udp.connect,
             ),
         )
 

@@ -102,16 +102,17 @@ class Agent:
         self.kept: list[Any] = []
         resolver = Resolver(reactor, reactor.callFromThread)
         refusals = Refusals(reactor.seconds)
+        turns = Turns(reactor)
         self.factory = TargetFactory(
             seconds=reactor.seconds,
             policy=Policy(),
             resolver=resolver,
             dialler=Dialler(reactor),
-            turns=Turns(reactor),
+            turns=turns,
             messages=Messages(self.lines.append),
             refusals=refusals,
             join=lambda target, _stream: self.kept.append(target),
-            associations=lambda judge: Associations(reactor, judge, resolver, refusals),
+            associations=lambda judge: Associations(reactor, judge, resolver, refusals, turns),
         )
 
     async def ask(self, case: str, host: str, port: int, timeout: float = 10) -> None:

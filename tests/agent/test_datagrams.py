@@ -323,6 +323,112 @@ def test_files_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert association.agent.refusals.counts["descriptors"] == 1
 
 
+# -- what the admin allows the Agent in all --------------------------------------------------------------------------
+
+
+def test_an_association_counts_as_one_of_the_streams_and_waits_for_its_turn() -> None:
+    agent = Agent(streams=1)
+    first = Association(agent)
+    stream = agent.stream()
+    record = encode_record(Kind.DATAGRAM, Datagram(DNS, 53, b"early"))
+    stream.protocol.dataReceived(encode(AssociateRequest()) + record)
+    assert stream.sent() == b""
+    assert (agent.turns.open, agent.turns.taken, agent.turns.queued) == (1, 0, 1)
+    lose(first.stream)
+    assert stream.head() == (AssociateReply(reply=0, detail=""), b"")
+    assert agent.udp.sockets[0].sent == [b"early"]
+    lose(stream)
+    assert agent.turns.open == 0
+
+
+def test_an_association_and_a_dial_wait_for_each_other() -> None:
+    agent = Agent(streams=1)
+    dialled = agent.ask()
+    stream = agent.stream()
+    stream.protocol.dataReceived(encode(AssociateRequest()))
+    assert stream.sent() == b""
+    lose(dialled)
+    assert stream.head()[0] == AssociateReply(reply=0, detail="")
+
+
+def test_an_association_whose_turn_does_not_come_is_not_tested() -> None:
+    agent = Agent(streams=1)
+    Association(agent)
+    stream = agent.stream()
+    stream.protocol.dataReceived(encode(AssociateRequest()))
+    agent.reactor.advance(limits.DIAL_WAIT_SECONDS)
+    assert stream.head()[0] == AssociateReply(reply=1, detail="waited 30 s for this Agent's limits")
+    assert stream.disconnecting
+    assert agent.refusals.counts["limits"] == 1
+
+
+def test_an_association_whose_client_leaves_while_it_waits_leaves_the_queue() -> None:
+    agent = Agent(streams=1)
+    Association(agent)
+    stream = agent.stream()
+    stream.protocol.dataReceived(encode(AssociateRequest()))
+    lose(stream)
+    assert agent.turns.queued == 0
+
+
+def test_users_take_turns_for_associations_too() -> None:
+    agent = Agent(streams=1)
+    first = Association(agent)
+    streams = []
+    for client in ("greedy", "greedy", "modest"):
+        streams.append(agent.stream())
+        streams[-1].protocol.dataReceived(encode(AssociateRequest(client=client)))
+    lose(first.stream)
+    lose(streams[0])
+    assert [bool(stream.sent()) for stream in streams] == [True, False, True]
+
+
+RATE = 10_000
+"""Bytes a second: a burst of 1,000, and 5,000 that may wait."""
+
+
+def test_datagrams_above_the_bandwidth_wait_shortly_and_more_are_dropped_and_counted() -> None:
+    association = Association(Agent(bytes_per_second=RATE))
+    agent = association.agent
+    for number in range(20):
+        association.send(bytes([number]) * 1000)
+    (socket,) = agent.udp.sockets
+    assert len(socket.sent) == 1
+    assert agent.refusals.counts["udp-bandwidth"] == 14
+    for _ in range(200):
+        agent.reactor.advance(0.01)
+    assert [payload[0] for payload in socket.sent] == [0, 1, 2, 3, 4, 5]
+    assert not [call for call in agent.reactor.getDelayedCalls() if call.getTime() < limits.TARGET_IDLE_SECONDS]
+
+
+def test_answers_count_in_the_bandwidth_of_the_other_direction() -> None:
+    association = Association(Agent(bytes_per_second=RATE))
+    agent = association.agent
+    association.send(b"1")
+    for number in range(20):
+        agent.udp.sockets[0].answer(bytes([number]) * 1000)
+    assert len(association.received()) == 1
+    agent.reactor.advance(0.5)
+    assert agent.refusals.counts["udp-bandwidth"] == 14
+    agent.reactor.advance(0.5)
+    assert [datagram.payload[0] for datagram in association.received()] == [1, 2, 3, 4, 5]
+
+
+def test_the_end_forgets_what_waits_for_the_bandwidth() -> None:
+    association = Association(Agent(bytes_per_second=RATE))
+    agent = association.agent
+    for _ in range(3):
+        association.send(bytes(1000))
+    agent.udp.sockets[0].answer(bytes(2000))
+    agent.udp.sockets[0].answer(bytes(2000))
+    sent = len(association.records())
+    lose(association.stream)
+    agent.reactor.advance(10)
+    assert len(agent.udp.sockets[0].sent) == 1
+    assert (sent, association.records()) == (1, [])
+    assert not agent.reactor.getDelayedCalls()
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,98 @@ def test_a_consumer_that_waits_and_the_limit_don_t_undo_each_other() -> None:
     assert one.reading
 
 
+# -- datagrams -------------------------------------------------------------------------------------------------------
+
+
+class Chatty:
+    """An association with as much to send as may pass."""
+
+    def __init__(self, throttle: Throttle, size: int) -> None:
+        self.size = size
+        self.flow = throttle.datagrams()
+        self.passed = 0
+        self.dropped = 0
+
+    def send(self) -> bool:
+        sent = self.flow.send(self._write, self.size)
+        self.dropped += not sent
+        return sent
+
+    def _write(self) -> None:
+        self.passed += self.size
+
+
+def talk(clock: Clock, seconds: float, associations: list[Chatty], *connections: Greedy) -> None:
+    for _ in range(round(seconds / 0.005)):
+        for association in associations:
+            while association.send():
+                pass
+        run(clock, 0.005, *connections)
+
+
+@pytest.mark.parametrize("connections", [0, 1, 5])
+def test_datagrams_take_turns_with_connections_at_the_rate(connections: int) -> None:
+    clock = Clock()
+    throttle = Throttle(clock, RATE)
+    associations = [Chatty(throttle, 1000) for _ in range(2)]
+    greedy = [Greedy(throttle) for _ in range(connections)]
+    talk(clock, 10, associations, *greedy)
+    shares = [one.passed for one in [*associations, *greedy]]
+    assert 10 * RATE - BURST <= sum(shares) <= 10 * RATE + BURST + len(shares) * READ
+    assert max(shares) - min(shares) <= 0.02 * 10 * RATE
+    assert all(association.dropped for association in associations)
+
+
+def test_a_query_beside_bulk_waits_for_one_round_and_is_not_dropped() -> None:
+    clock = Clock()
+    throttle = Throttle(clock, RATE)
+    connections = [Greedy(throttle) for _ in range(10)]
+    run(clock, 3, *connections)
+    modest = Chatty(throttle, 100)
+    for number in range(1, 11):
+        before = clock.seconds()
+        assert modest.send()
+        while modest.passed < number * 100:
+            run(clock, 0.005, *connections)
+        assert clock.seconds() - before <= 10 * READ / RATE + 2 * limits.BANDWIDTH_TICK_SECONDS
+
+
+def test_datagrams_below_the_rate_pass_at_once_and_no_timer_runs() -> None:
+    clock = Clock()
+    modest = Chatty(Throttle(clock, RATE), 1000)
+    for number in range(1, 1001):
+        assert modest.send()
+        assert modest.passed == number * 1000
+        clock.advance(0.005)
+    assert not clock.getDelayedCalls()
+
+
+def test_a_datagram_larger_than_what_may_wait_passes_all_the_same() -> None:
+    clock = Clock()
+    one = Chatty(Throttle(clock, 1000), 60_000)
+    assert one.send()
+    assert one.send(), "one may always wait"
+    assert not one.send()
+    clock.advance(60)
+    assert one.passed == 120_000
+
+
+def test_j3_a_stray_exception_in_its_turn_stops_nobody_else() -> None:
+    clock = Clock()
+    throttle = Throttle(clock, RATE)
+    broken, well = throttle.datagrams(), Chatty(throttle, 1000)
+    broken.send(lambda: None, int(BURST) + 1)
+    broken.send(lambda: 1 / 0, 1000)  # type: ignore[arg-type, return-value]
+    well.send()
+    with pytest.raises(ZeroDivisionError):
+        clock.advance(1)
+    clock.advance(1)
+    assert well.passed == 1000
+
+
+# -- through the tunnel ----------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("rate", "size"),
     [(1000, limits.BANDWIDTH_READ_BYTES), (RATE, 20_000), (1_000_000_000, limits.PLAIN_READ_BYTES)],
