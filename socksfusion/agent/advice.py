@@ -31,7 +31,8 @@ def no_connection(failure: Failure, proxy: str) -> str:
         return f"the name in {proxy} can't be resolved: check it, and this machine's DNS"
     if failure.check(error.ConnectionRefusedError):
         return f"{proxy} refused the connection: is the Proxy running, and is the port right?"
-    if failure.check(error.TimeoutError, error.TCPTimedOutError, defer.TimeoutError):
+    # a HostnameEndpoint that a time limit ends calls itself cancelled
+    if failure.check(error.TimeoutError, error.TCPTimedOutError, defer.TimeoutError, error.ConnectingCancelledError):
         return f"{proxy} gave no answer: a firewall on the way may drop the connection"
     number = getattr(failure.value, "osError", None) or getattr(failure.value, "errno", None)
     reason = os.strerror(number) if isinstance(number, int) else failure.getErrorMessage()

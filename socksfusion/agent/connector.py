@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
@@ -126,6 +125,7 @@ class Connector(Service):
     def _give_up(self) -> None:
         _log.info("this machine's network has changed: dialling anew")
         if self._dialling is not None:
+            self._dial_at_once = True
             self._dialling.cancel()
         elif self.call is not None and not self.call.welcomed:
             self.call.carrier.abort("no answer after this machine's network changed")
@@ -215,8 +215,8 @@ class Connector(Service):
         self._cancel(self._hurry)
         if not self.running:
             return
-        if failure.check(CancelledError, ConnectingCancelledError):
-            # its network is no more
+        if self._dial_at_once:
+            self._dial_at_once = False
             self._dial_in(0)
             return
         _log.warn("{why}", why=advice.no_connection(failure, self.proxy))

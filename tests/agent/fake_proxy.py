@@ -5,7 +5,9 @@ from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -91,8 +93,10 @@ class Endpoint:
         self.cancelled = 0
 
     def connect(self, factory: Any) -> "Deferred[Any]":
-        def cancel(_: Any) -> None:
+        def cancel(dial: "Deferred[Any]") -> None:
             self.cancelled += 1
+            # as HostnameEndpoint ends
+            dial.errback(ConnectingCancelledError(HostnameAddress(HOST.encode(), 443)))
 
         self.dials.append((factory, Deferred(cancel)))
         return self.dials[-1][1]
