@@ -112,6 +112,7 @@ class Call:
         self.control: ControlProtocol | None = None
         self.ended: list[Callable[[], None]] = []
         self.proxy_program = ""
+        self.proxy_features: tuple[str, ...] = ()
         self.welcomed = False
 
     # -- CarrierOwner ----------------------------------------------------------------------------------------------
@@ -162,6 +163,7 @@ class Call:
         if self.control is None or self.proxy_program:
             return
         self.proxy_program = message.program
+        self.proxy_features = tuple(message.features)
         self._calls.messages.established()
         if message.protocol != PROTOCOL:
             self.carrier.abort(

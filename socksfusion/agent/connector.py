@@ -21,7 +21,7 @@ from socksfusion.identity.copy import AgentCopy
 from socksfusion.log import make_logger, printable
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.liveness import Liveness
-from socksfusion.wire.messages import Refused, ScanStarted
+from socksfusion.wire.messages import PAUSE, Message, Refused, ScanStarted
 
 _log = make_logger()
 
@@ -61,6 +61,9 @@ class Connector(Service):
         self._leave = leave
         self._backoff = backoff
         self._handshake_seconds = handshake_seconds
+        self.last_error = ""
+        self.greeted: list[Callable[[], None]] = []
+        """Called whenever the Proxy has taken this Agent in."""
         self._scans: dict[str, None] = {}
         self._dialling: Deferred[IProtocol] | None = None
         self._retry: IDelayedCall | None = None
@@ -74,6 +77,17 @@ class Connector(Service):
     def proxy(self) -> str:
         """For people: the Proxy's address in use, or the one that is dialled next."""
         return self._ways[0].proxy
+
+    @property
+    def scans(self) -> tuple[str, ...]:
+        """The ids of the scans that run, as far as they were told of."""
+        return tuple(self._scans)
+
+    def tell(self, message: Message) -> None:
+        """Say ``message`` of the admin's to the Proxy, where it serves and knows such messages."""
+        call = self.call
+        if call is not None and call.welcomed and call.control is not None and PAUSE in call.proxy_features:
+            call.control.send(message)
 
     # -- Service ---------------------------------------------------------------------------------------------------
 
@@ -140,11 +154,14 @@ class Connector(Service):
         self._failed_ways = 0
         self._liveness.watch(call.carrier)
         _log.info("serving as agent {agent} at {proxy}", agent=printable(agent), proxy=self.proxy)
+        for greeted in self.greeted:
+            greeted()
 
     def refused(self, call: Call, message: Refused) -> None:
         """The Proxy did not."""
         self._refused = message.reason
-        _log.warn("the Proxy refused this agent: {why}", why=printable(message.detail or message.reason))
+        self.last_error = f"the Proxy refused this agent: {printable(message.detail or message.reason)}"
+        _log.warn("{why}", why=self.last_error)
         if message.reason in ("replaced", "unknown"):
             self._messages.not_registered()
         elif message.reason == "duplicate":
@@ -171,7 +188,10 @@ class Connector(Service):
         self.call = None
         if call.carrier.tls_failure is not None:
             why = advice.tls_failed(call.carrier.tls_failure, call.carrier.tls.connection, self.copy, self.proxy)
-        _log.warn("the connection to {proxy} ended: {why}", proxy=self.proxy, why=printable(why, 1024))
+        why = f"the connection to {self.proxy} ended: {printable(why, 1024)}"
+        if self._refused is None:
+            self.last_error = why
+        _log.warn("{why}", why=why)
         reason, self._refused = self._refused, None
         leave = self._leave.get(reason) if reason is not None else None
         if leave is not None:
@@ -219,7 +239,8 @@ class Connector(Service):
             self._dial_at_once = False
             self._dial_in(0)
             return
-        _log.warn("{why}", why=advice.no_connection(failure, self.proxy))
+        self.last_error = advice.no_connection(failure, self.proxy)
+        _log.warn("{why}", why=self.last_error)
         if failure.check(OutboundLoginFailed):
             self._dial_in(self._backoff.after("outbound login"), may_hurry=False)
         else:

@@ -8,6 +8,7 @@ from twisted.python import usage
 from socksfusion import endpoints, limits
 from socksfusion.agent.outbound.settings import parse_option
 from socksfusion.agent.source import parse_source
+from socksfusion.audit import audit_value
 from socksfusion.identity.names import parse_proxies
 from socksfusion.networks import parse_network
 from socksfusion.options import Parameter, ProgramOptions, count, parameter, path, seconds, size, text
@@ -28,7 +29,10 @@ class Options(ProgramOptions):
         "Connects to the Proxy that its copy file names and opens what the Proxy's clients ask for. Messages go to "
         "standard output, the log to standard error. Sizes may end in KiB or MiB."
     )
-    paths = ("copy", "policy", "outbound-proxy-password-file", "authorized-keys", "manhole-host-key")
+    paths = (
+        *("copy", "control", "audit", "policy"),
+        *("outbound-proxy-password-file", "authorized-keys", "manhole-host-key"),
+    )
     repeatable = ("allow", "source")
 
     optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
@@ -51,6 +55,14 @@ class Options(ProgramOptions):
             parse_option,
         ),
         path("outbound-proxy-password-file", "file of mode 0600 with the password of the user in its URL"),
+        path("control", "socket for pause, resume, stop-scan and status; by default FILE.control beside the copy FILE"),
+        parameter(
+            "audit",
+            None,
+            "file for a JSON line about each connection that was asked for, or syslog: for the system's log; off by "
+            "default",
+            audit_value(),
+        ),
         path("policy", "file with the rules of what clients may reach, instead of --allow; a change counts at once"),
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("authorized-keys", "public keys that may use the manhole"),

@@ -12,19 +12,24 @@ from twisted.internet.interfaces import IProtocol
 from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
+from socksfusion.agent.control import Commands, Control, ControlFactory, control_path, pause_path
 from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.messages import LineOutput, Messages
 from socksfusion.agent.names import Resolver
 from socksfusion.agent.network_changes import NetworkChanges
+from socksfusion.agent.opens import Opens
 from socksfusion.agent.outbound.settings import way_out
 from socksfusion.agent.policy import Policy
 from socksfusion.agent.policy_file import PolicyFile, chosen_policy
 from socksfusion.agent.service_manager import service_manager
 from socksfusion.agent.source import chosen_sources
+from socksfusion.agent.status import Status
+from socksfusion.agent.switch import Switch
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
 from socksfusion.agent.ways import make_ways
+from socksfusion.audit import Audit, AuditEntry, AuditWriter, open_audit
 from socksfusion.errors import UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
@@ -63,9 +68,13 @@ def build(program: Program) -> None:
     resolver = Resolver(reactor, reactor.callFromThread)
     sources = chosen_sources(options["source"])
     turns = Turns(reactor, at_once=options["dials"], streams=options["streams"], per_second=options["dials-per-second"])
+    switch = Switch(reactor, pause_path(Path(options["copy"]), os.environ.get("STATE_DIRECTORY")))
+    audit = _audit(program)
+    opens = Opens(reactor.seconds, record=partial(_record, audit, copy.agent), switch=switch)
+    policy = _policy(program, copy)
     targets = TargetFactory(
         seconds=reactor.seconds,
-        policy=_policy(program, copy),
+        policy=policy,
         resolver=resolver,
         dialler=Dialler(reactor, sources=sources),
         turns=turns,
@@ -73,7 +82,9 @@ def build(program: Program) -> None:
         refusals=refusals,
         join=partial(join, sweeper=sweeper, bandwidth=bandwidth),
         associations=lambda judge: Associations(reactor, judge, resolver, refusals, turns, sources, bandwidth),
+        opens=opens,
     )
+    switch.cut = opens.cut_all
 
     def build_target(peer: str) -> IProtocol:
         return targets.buildProtocol(StreamAddress(peer, 0))
@@ -95,13 +106,37 @@ def build(program: Program) -> None:
         handshake_seconds=options["handshake"],
     )
     changes = NetworkChanges(reactor, connector.network_changed)
-    for service in (OverdueRefusals(reactor, refusals), sweeper, liveness, connector, changes):
+    switch.tell = connector.tell
+    connector.greeted.append(switch.welcomed)
+    status = Status(reactor, connector, switch, opens, policy)
+    control = Control(
+        reactor,
+        control_path(options["control"], Path(options["copy"]), os.environ.get("RUNTIME_DIRECTORY")),
+        ControlFactory(reactor, Commands(switch, status)),
+        required=options["control"] is not None,
+    )
+    for service in (OverdueRefusals(reactor, refusals), sweeper, liveness, switch, status, connector, changes, control):
         service.setServiceParent(program)  # type: ignore[no-untyped-call]
     manager = service_manager(reactor)
     if manager is not None:
         manager.setServiceParent(program)  # type: ignore[no-untyped-call]
     if options["manhole"] is not None:
         _add_manhole(program, connector, refusals)
+
+
+def _audit(program: Program) -> Audit | None:
+    """The record, if there is one; it is written while the program runs, and to its last line at the end."""
+    if program.options["audit"] is None:
+        return None
+    audit = open_audit(program.options["audit"], program.options.program)
+    AuditWriter(program.reactor, audit).setServiceParent(program)  # type: ignore[no-untyped-call]
+    return audit
+
+
+def _record(audit: Audit | None, agent: str, entry: AuditEntry) -> None:
+    if audit is not None:
+        entry.agent = agent
+        audit.record(entry)
 
 
 def outbound_password(options: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ relay. The policy is asked at every open, whoever opens (attacks.md, row F1).
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from typing import Protocol as Interface
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,8 +19,10 @@ from socksfusion.agent.datagrams import Associations, Judges
 from socksfusion.agent.dial import failure_of
 from socksfusion.agent.errors import ConnectFailed
 from socksfusion.agent.messages import Messages
-from socksfusion.agent.policy import Policy, literal, narrowing
+from socksfusion.agent.opens import Open, Opens
+from socksfusion.agent.policy import Decision, Policy, literal, narrowing
 from socksfusion.agent.rules import plain_name
+from socksfusion.agent.switch import DENIED
 from socksfusion.agent.turns import Turns
 from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
@@ -40,11 +42,24 @@ from socksfusion.wire.socks5 import Reply
 
 _log = make_logger()
 
+_Asked = TypeVar("_Asked", ConnectRequest, AssociateRequest)
+
 
 class Denied(ConnectFailed):
-    """The policy allows none of the target's addresses."""
+    """The policy allows none of the target's addresses; ``decided`` is the rule that says so of the first."""
 
     reply = Reply.NOT_ALLOWED
+
+    def __init__(self, decided: str) -> None:
+        super().__init__(f"denied by the Agent's policy: {decided}")
+        self.decided = decided
+
+
+class PausedByAdmin(ConnectFailed):
+    """The admin's switch: nothing is opened."""
+
+    reply = Reply.NOT_ALLOWED
+    rule = "paused"
 
 
 class BadRequest(ConnectFailed):
@@ -71,7 +86,7 @@ class TargetFactory(Factory):
     """Makes the protocol of each stream that the Proxy opens.
 
     ``seconds`` is the reactor's monotonic clock. ``join`` takes a connected transport and the stream over for good:
-    :func:`socksfusion.tunnel.relay.join`. ``associations`` makes, of who judges addresses, who serves datagrams.
+    :func:`socksfusion.tunnel.relay.join`. ``associations`` makes, of who judges addresses, who serves datagrams, in turns of the same ``turns``.
     """
 
     noisy = False
@@ -88,7 +103,9 @@ class TargetFactory(Factory):
         refusals: Refusals,
         join: Callable[[Any, StreamTransport], object],
         associations: Callable[[Judges], Associations],
+        opens: Opens | None = None,
     ) -> None:
+        self.opens = opens if opens is not None else Opens(seconds)
         self.messages = messages
         self.refusals = refusals
         self.join = join
@@ -103,8 +120,8 @@ class TargetFactory(Factory):
         """The protocol of one stream."""
         return TargetProtocol(self)
 
-    async def connect(self, request: ConnectRequest, stream: StreamTransport, peer: str) -> ITCPTransport:
-        """A connected transport to what ``request`` names; ``peer`` asked for it on ``stream``.
+    async def connect(self, request: ConnectRequest, opened: Open, peer: str) -> ITCPTransport:
+        """A connected transport to what ``request`` names; ``peer`` asked for it on the stream of ``opened``.
 
         It counts as open until the stream is lost.
 
@@ -116,20 +133,22 @@ class TargetFactory(Factory):
         if literal(request.host) is None:
             addresses = await self._resolver.resolve(request.host, min(seconds, limits.RESOLVER_SECONDS))
         left = seconds - (self._seconds() - begun)
-        allowed = self.allowed(addresses, request.host, request.port, request, peer)
+        allowed = self._judge(addresses, request.host, request.port, request, peer)
         waiting = self._turns.take(request.client or request.scan)
         waits = not waiting.called
         turn = await waiting
         try:
             if waits:
                 # the machine may have got an address meanwhile, or the admin's rules have changed
-                allowed = self.allowed(addresses, request.host, request.port, request, peer)
-            target = await self._dialler.dial(allowed, request.port, left)
+                allowed = self._judge(addresses, request.host, request.port, request, peer)
+            target = await self._dialler.dial([one.address for one in allowed], request.port, left)
         except BaseException:
             turn.end()
             raise
         turn.dialled()
-        stream.when_lost(lambda _: turn.end())
+        opened.stream.when_lost(lambda _: turn.end())
+        opened.entry.dialled = target.getPeer().host
+        opened.entry.rule = next((one.rule for one in allowed if one.address == opened.entry.dialled), "")
         return target
 
     def allowed(
@@ -139,6 +158,11 @@ class TargetFactory(Factory):
 
         :raises ConnectFailed: there is none.
         """
+        return [decision.address for decision in self._judge(addresses, host, port, request, peer)]
+
+    def _judge(
+        self, addresses: Sequence[str], host: str, port: int, request: ConnectRequest | AssociateRequest, peer: str
+    ) -> list[Decision]:
         name = "" if literal(host) is not None else plain_name(host)
         try:
             narrowed = narrowing(request.allow)
@@ -152,10 +176,10 @@ class TargetFactory(Factory):
             if not decision.allowed:
                 asked = f"{host} port {port}, address {decision.address}"
                 self.refusals.refuse(f"policy: {decision.rule}", peer, asked)
-        allowed = [decision.address for decision in decisions if decision.allowed]
+        allowed = {decision.address: decision for decision in decisions if decision.allowed}
         if not allowed:
-            raise Denied(f"denied by the Agent's policy: {decisions[0].rule}")
-        return list(dict.fromkeys(allowed))
+            raise Denied(decisions[0].rule)
+        return list(allowed.values())
 
 
 @implementer(IHalfCloseableProtocol)
@@ -189,9 +213,9 @@ class TargetProtocol(Protocol):
         self._reader = None
         message, rest = head
         if isinstance(message, ConnectRequest):
-            self._begin(self._open(message), rest)
+            self._begin(message, self._open, rest)
         elif isinstance(message, AssociateRequest):
-            self._begin(self._associate(message), rest)
+            self._begin(message, self._associate, rest)
         elif isinstance(message, Unknown):
             self.transport.write(encode(Unsupported(what=message.tag)))
             self.transport.loseConnection()
@@ -226,27 +250,34 @@ class TargetProtocol(Protocol):
         self._factory.refusals.refuse(rule, self._peer(), why)
         self.transport.abortConnection()
 
-    def _begin(self, opening: Coroutine[Any, Any, None], early: bytes) -> None:
+    def _begin(self, request: _Asked, serve: Callable[[_Asked, Open], Coroutine[Any, Any, None]], early: bytes) -> None:
         self._early = early
-        self._opening = Deferred.fromCoroutine(opening)
+        opens = self._factory.opens
+        paused = PausedByAdmin(DENIED)
+        opened: Open = opens.begin(request, self.transport, lambda: self._withdraw(request, opened, paused))
+        if opens.switch.paused:
+            self._tell_failure(request, opened, paused)
+            return
+        self._opening = Deferred.fromCoroutine(serve(request, opened))
         self._opening.addErrback(self._broken)
 
-    async def _open(self, request: ConnectRequest) -> None:
+    async def _open(self, request: ConnectRequest, opened: Open) -> None:
         try:
-            target = await self._factory.connect(request, self.transport, self._peer())
+            target = await self._factory.connect(request, opened, self._peer())
         except ConnectFailed as failure:
-            self._tell_failure(request, failure)
+            self._tell_failure(request, opened, failure)
             return
         try:
-            self._join(target)
+            self._join(target, opened)
         except Exception:
             target.abortConnection()
             raise
 
-    def _join(self, target: Any) -> None:
+    def _join(self, target: Any, opened: Open) -> None:
         bound = target.getHost()
         stream = self.transport
         stream.write(encode(ConnectReply(reply=Reply.SUCCEEDED, host=bound.host, port=bound.port, detail="")))
+        opened.answer(Reply.SUCCEEDED, early=len(self._early))
         self._factory.join(target, stream)
         self._pass_early()
 
@@ -256,29 +287,45 @@ class TargetProtocol(Protocol):
         if early or self._ended:
             self.transport.put_back(early, ended=self._ended)
 
-    async def _associate(self, request: AssociateRequest) -> None:
-        stream = self.transport
+    async def _associate(self, request: AssociateRequest, opened: Open) -> None:
         try:
-            await self._factory.associations.serve(request, stream)
+            await self._factory.associations.serve(request, self.transport)
         except ConnectFailed as failure:
-            stream.write(encode(AssociateReply(reply=failure.reply, detail=printable(str(failure)))))
-            self._factory.refusals.refuse(failure.rule, self._peer(), f"an association: {failure}")
-            stream.loseConnection()
+            self._tell_failure(request, opened, failure)
             return
+        opened.answer(Reply.SUCCEEDED, early=len(self._early))
         self._pass_early()
 
-    def _tell_failure(self, request: ConnectRequest, failure: ConnectFailed) -> None:
+    def _withdraw(self, request: ConnectRequest | AssociateRequest, opened: Open, failure: ConnectFailed) -> None:
+        """Answer what is still under way, and give it up."""
+        self._tell_failure(request, opened, failure)
+        if self._opening is not None:
+            self._opening.cancel()
+
+    def _tell_failure(self, request: ConnectRequest | AssociateRequest, opened: Open, failure: ConnectFailed) -> None:
+        if opened.answered:
+            return
         factory, stream = self._factory, self.transport
         detail = printable(str(failure))
-        stream.write(encode(ConnectReply(reply=failure.reply, host="", port=0, detail=detail)))
-        if failure.reply is Reply.SUCCEEDED:
-            # the Target accepted and reset: so does the stream, after the reply that says the first
-            stream.reset_after_data()
-            return
-        if failure.tried:
-            factory.messages.unreachable(request.host, request.port)
+        opened.answer(failure.reply, detail)
+        if isinstance(failure, Denied):
+            opened.entry.rule = failure.decided
+        elif failure.rule:
+            opened.entry.rule = failure.rule
+        asked = "an association"
+        if isinstance(request, AssociateRequest):
+            stream.write(encode(AssociateReply(reply=failure.reply, detail=detail)))
+        else:
+            asked = f"{request.host} port {request.port}"
+            stream.write(encode(ConnectReply(reply=failure.reply, host="", port=0, detail=detail)))
+            if failure.reply is Reply.SUCCEEDED:
+                # the Target accepted and reset: so does the stream, after the reply that says the first
+                stream.reset_after_data()
+                return
+            if failure.tried:
+                factory.messages.unreachable(request.host, request.port)
         if failure.rule:
-            factory.refusals.refuse(failure.rule, self._peer(), f"{request.host} port {request.port}: {failure}")
+            factory.refusals.refuse(failure.rule, self._peer(), f"{asked}: {failure}")
         stream.loseConnection()
 
     def _broken(self, failure: Failure) -> None:

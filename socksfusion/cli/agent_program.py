@@ -12,7 +12,15 @@ from typing import Final
 
 from twisted.python import usage
 
-from socksfusion.cli import agent_doctor, agent_explain, agent_service, agent_uninstall, agent_unpack, foreground
+from socksfusion.cli import (
+    agent_control,
+    agent_doctor,
+    agent_explain,
+    agent_service,
+    agent_uninstall,
+    agent_unpack,
+    foreground,
+)
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.options import complain
@@ -34,6 +42,10 @@ class Command:
 COMMANDS: Final = (
     Command("explain", "say whether HOST:PORT would be dialled, and by which rule", agent_explain.run),
     Command("doctor", "walk the way to the Proxy, and say what is well and what to ask of whom", agent_doctor.run),
+    Command("pause", "cut every connection and open none, until resumed or for a time", agent_control.pause),
+    Command("resume", "end a pause", agent_control.resume),
+    Command("stop-scan", "cut every connection, and have the Proxy end the scans", agent_control.stop_scan),
+    Command("status", "tell what the running Agent does", agent_control.status),
     Command("install-service", "install the Agent as a systemd service that starts at boot", agent_service.install),
     Command("unpack", "check the signatures of a bundle, and unpack it", agent_unpack.run),
     Command("uninstall", "remove that service with all that it keeps, and tell the Proxy", agent_uninstall.uninstall),

@@ -11,7 +11,7 @@ _HEADINGS = ("NAME", "STATE", "PORT", "LAST SEEN", "FROM", "VERSION", "LAST ERRO
 
 
 def state_of(agent: Agent, served: bool) -> str:
-    """One word for people; ``served``: whether a Proxy is at work, without which nobody is connected."""
+    """A word or a few, for people; ``served``: whether a Proxy is at work, without which nobody is connected."""
     if agent.revoked:
         return "revoked"
     if agent.shut_out(time.time()):
@@ -19,7 +19,7 @@ def state_of(agent: Agent, served: bool) -> str:
     if agent.uninstalled:
         return "uninstalled"
     if agent.paused and agent.connected and served:
-        return "paused"
+        return "paused by its admin"
     if agent.connected and served:
         return "connected"
     return "new" if agent.last_seen is None else "offline"

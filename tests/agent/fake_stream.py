@@ -19,10 +19,15 @@ class FakeStream(StringTransport):
         self.aborted = False
         self.reset_in_order = False
         self.queued = 0
+        self.bytes_received = 0
         self.watchers: list[Callable[[Failure], None]] = []
 
     def when_lost(self, watcher: Callable[[Failure], None]) -> None:
         self.watchers.append(watcher)
+
+    @property
+    def bytes_sent(self) -> int:
+        return len(self.sent())
 
     def getPeer(self) -> StreamAddress:
         return StreamAddress("198.51.100.1:443", 3)
