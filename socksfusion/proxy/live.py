@@ -57,9 +57,8 @@ class LiveStreams(Repeating):
                 self._end(rights, "what they may reach was narrowed")
 
     def _end(self, rights: "_Rights", why: str) -> None:
-        streams = self._streams.pop(rights, None)
-        if streams is None:
-            return  # what was reset before them took them along
+        # each is told of its end in a later turn of the reactor, so that this removes no other
+        streams = self._streams.pop(rights)
         _log.info("{count} streams end: {why}", count=len(streams), why=why)
         for stream in streams:
             stream.abortConnection()

@@ -134,15 +134,6 @@ def test_rights_that_end_by_time_are_noticed_within_a_second(streams: Streams) -
     streams.live.stopService()
 
 
-def test_a_reset_that_takes_others_along_hinders_nothing(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A carrier may be lost by a reset that is written to it, with all its streams, of whatever rights."""
-    monkeypatch.setattr(streams.by["port of a"], "abortConnection", streams.by["token of a"].lose)
-    streams.registered.agent("a", revoked=True)
-    streams.live.look()
-    assert streams.aborted() == OF_A - {"port of a", "token of a"}
-    assert len(streams.live) == 1
-
-
 def test_a_stream_of_the_shared_port_stays_its_agents(streams: Streams) -> None:
     """A second agent is registered: the port is nobody's now, but what is open goes on."""
     alone = Registered("a")
