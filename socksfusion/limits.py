@@ -14,6 +14,16 @@ HANDSHAKE_SECONDS: Final = 10.0
 """TLS handshake and hello together, on the agents' listener and in the Agent."""
 NEGOTIATION_SECONDS: Final = 10.0
 """A Client's SOCKS greeting and request together."""
+LINK_REQUEST_SECONDS: Final = 10.0
+"""A request to the link site, its own handshake with it where it has a listener of its own."""
+LINK_REQUEST_BYTES: Final = 16 * KIB
+"""Its head; twice this, all that such a connection may send."""
+LINK_SENDING_SECONDS: Final = 60.0
+"""The link site's answer is to be taken in this time."""
+LINK_SECONDS: Final = 24 * 3600.0
+"""How long a one-time link to a copy may be used, unless told otherwise."""
+LINK_LARGEST_SECONDS: Final = 30 * 24 * 3600.0
+"""The most that it can be told."""
 HANDSHAKE_BYTES: Final = 16 * KIB
 """What a carrier takes from the other end before TLS stands: at most twice this, and reads of this size."""
 UNAUTHENTICATED_PER_ADDRESS: Final = 64
@@ -269,6 +279,8 @@ GAPS_PER_SCAN: Final = 10_000
 """Spans without a carrier, listed of one scan; those beyond are left out."""
 SOURCES_PER_SCAN: Final = 64
 """Addresses from which an Agent dialled, listed of one scan; those beyond are left out."""
+SPAN_LARGEST_SECONDS: Final = 36500 * 86400.0
+"""The longest span of time that a command takes: a hundred years."""
 HOLD_LARGEST_SECONDS: Final = 300.0
 """The longest hold that a scan may ask for."""
 SCANS_REMEMBERED: Final = 1024

@@ -16,11 +16,14 @@ NONE = "none"
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
-    """A span of time such as ``2h``, in seconds; above 0 unless ``zero`` is allowed, and at most ``largest``."""
+    """A span of time such as ``2h``, in seconds; above 0 unless ``zero`` is allowed, and at most ``largest``.
+
+    Without that bound a moment so far off could not be told as a date.
+    """
 
     name = "duration"
 
-    def __init__(self, *, zero: bool = False, largest: float | None = None) -> None:
+    def __init__(self, *, zero: bool = False, largest: float = limits.SPAN_LARGEST_SECONDS) -> None:
         self._zero = zero
         self._largest = largest
 
@@ -32,7 +35,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer v
             self.fail(str(error), param, ctx)
         if seconds <= 0 and not self._zero:
             self.fail("it must be longer than nothing", param, ctx)
-        if self._largest is not None and seconds > self._largest:
+        if seconds > self._largest:
             self.fail(f"at most {format_duration(self._largest)} is possible", param, ctx)
         return seconds
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from socksfusion.identity.names import check_agent_name
 from socksfusion.log import printable
 from socksfusion.registry import ports, records
 from socksfusion.registry.agents import require_agent
@@ -13,6 +14,8 @@ from socksfusion.registry.rows import SCAN_COLUMNS, row_of_scan, scan_of
 from socksfusion.registry.schema import Gap, Scan, ScanNotes, ScanTotals, Untested, WhyEnded
 from socksfusion.registry.session import Session
 from socksfusion.registry.tables import scans
+
+_UNKNOWN = "there is no such scan; see: socksfusion scan list"
 
 
 class Scans:
@@ -136,16 +139,20 @@ class Scans:
 
     def get(self, scan: str) -> Scan:
         """The scan with this id; ``RefusedChange`` where there is none."""
+        if not scan.isascii():
+            # the database takes no text that is not UTF-8, which an argument of a command may be
+            raise RefusedChange(_UNKNOWN)
         with self._session.read() as connection:
             row = connection.execute(sa.select(*SCAN_COLUMNS).where(scans.c.id == scan)).one_or_none()
         if row is None:
-            raise RefusedChange("there is no such scan; see: socksfusion scan list")
+            raise RefusedChange(_UNKNOWN)
         return scan_of(row)
 
     def list(self, agent: str | None = None) -> Sequence[Scan]:
         """All scans, or one agent's, the newest first."""
         query = sa.select(*SCAN_COLUMNS).order_by(scans.c.started.desc(), scans.c.id)
         if agent is not None:
+            check_agent_name(agent)
             query = query.where(scans.c.agent == agent)
         with self._session.read() as connection:
             return tuple(scan_of(row) for row in connection.execute(query))

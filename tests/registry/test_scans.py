@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from socksfusion.errors import OperatorError
 from socksfusion.registry.schema import Gap, Scan, Untested
 from socksfusion.registry.store import RefusedChange, Registry
 from tests.registry.conftest import NEW, OLD, Now
@@ -200,3 +201,13 @@ def test_why_a_port_is_closed_is_kept_until_it_is_open(registry: Registry) -> No
     assert scans.get("one").port_trouble == r"in use\x0a"
     scans.set_port_trouble("one", None)
     assert scans.get("one").port_trouble is None
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0b", "'; DROP TABLE scans; --", "é"])
+def test_h3_hostile_ids_and_names_are_no_scans(registry: Registry, text: str) -> None:
+    registry.scans.start(explicit("one"))
+    with pytest.raises(RefusedChange, match="there is no such scan"):
+        registry.scans.get(text)
+    with pytest.raises(OperatorError, match="can't be an agent's name"):
+        registry.scans.list(text)
+    assert [scan.id for scan in registry.scans.list()] == ["one"]
