@@ -35,13 +35,17 @@ class HostAdmin:
     def __init__(self, book: AdminBook, stop_scans: Callable[[str, WhyEnded], None]) -> None:
         self._book = book
         self._stop_scans = stop_scans
+        # what was told may not be in the snapshot yet
+        self._paused: set[str] = set()
+        self._uninstalled: set[str] = set()
 
     def arrived(self, visit: Visit) -> None:
         """An Agent serves from now on: what its admin told before is over, unless it is told again."""
         record = self._book.snapshot.agents.get(visit.agent)
-        if record is not None and record.paused:
-            self._book.paused(visit.agent, False)
-        if record is not None and record.uninstalled:
+        if visit.agent in self._paused or (record is not None and record.paused):
+            self._resumed(visit.agent)
+        if visit.agent in self._uninstalled or (record is not None and record.uninstalled):
+            self._uninstalled.discard(visit.agent)
             self._book.uninstalled(visit.agent, False)
 
     def heard(self, visit: Visit, message: Message) -> None:
@@ -49,14 +53,20 @@ class HostAdmin:
         match message:
             case Paused(until=until):
                 _log.info("agent {agent} is paused by its admin", agent=visit.agent)
+                self._paused.add(visit.agent)
                 self._book.paused(visit.agent, True, until or None)
             case Resumed():
                 _log.info("agent {agent} is resumed by its admin", agent=visit.agent)
-                self._book.paused(visit.agent, False)
+                self._resumed(visit.agent)
             case StopScan():
                 _log.info("the admin of agent {agent} stops its scans", agent=visit.agent)
                 self._stop_scans(visit.agent, "admin")
             case Uninstalled():
                 # its scan goes on, so that the shared port leads to no other agent before an operator has a say
                 _log.warn("agent {agent} was uninstalled by its admin", agent=visit.agent)
+                self._uninstalled.add(visit.agent)
                 self._book.uninstalled(visit.agent, True)
+
+    def _resumed(self, agent: str) -> None:
+        self._paused.discard(agent)
+        self._book.paused(agent, False)

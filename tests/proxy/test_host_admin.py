@@ -70,6 +70,21 @@ def test_an_agent_that_comes_back_begins_anew(house: Gatehouse) -> None:
     assert ("uninstalled", "acme", False) in house.book.notes
 
 
+@pytest.mark.parametrize(
+    ("message", "undone"),
+    [(Paused(until=0), ("paused", "acme", False, None)), (Uninstalled(), ("uninstalled", "acme", False))],
+)
+def test_an_agent_that_comes_back_before_the_registry_shows_what_it_told_begins_anew_too(
+    house: Gatehouse, message: Message, undone: tuple[Any, ...]
+) -> None:
+    """The registry may be busy for seconds, and nobody would undo it later."""
+    say(house, house.come(program="same"), message)
+    house.come(program="same")
+    assert house.book.notes.count(undone) == 1
+    house.come(program="same")
+    assert house.book.notes.count(undone) == 1
+
+
 def test_expired_is_refused_and_ends_what_serves(house: Gatehouse) -> None:
     snapshot = house.book.snapshot
     house.book.publish(replace(snapshot, agents={"acme": replace(snapshot.agents["acme"], expires=2_000.0)}))
