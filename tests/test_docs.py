@@ -1,7 +1,10 @@
 """The docs tell what is there: paths, modules, links, options, limits, exit codes and the seven messages."""
 
+import contextlib
 import importlib.util
+import io
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +12,7 @@ import pytest
 from click import Command, Group
 
 from socksfusion.agent.options import Options as AgentOptions
+from socksfusion.cli.agent_program import run_command
 from socksfusion.cli.main import main
 from socksfusion.exit_codes import ExitCode
 from socksfusion.options import ProgramOptions
@@ -134,9 +138,24 @@ def test_every_option_that_a_page_gives_a_program_is_one(page: Path) -> None:
     for line in page.read_text().replace("\\\n", " ").splitlines():
         typed = re.match(r"^ {4}(?:twistd -n --pidfile= |\S*/bin/)?(socksfusion-(?:proxy|agent)) (.*)", line)
         if typed is not None:
-            known = {name.removesuffix("=") for name in programs[typed[1]].longOpt}
+            first = typed[2].split()[0]
+            is_command = typed[1] == "socksfusion-agent" and not first.startswith("-")
+            known = (
+                options_of_command(first)
+                if is_command
+                else {name.removesuffix("=") for name in programs[typed[1]].longOpt}
+            )
             wrong += [name for name in re.findall(r"(?<!\S)--([\w-]+)", typed[2]) if name not in known]
     assert wrong == []
+
+
+@cache
+def options_of_command(name: str) -> set[str]:
+    """What the help of ``socksfusion-agent NAME`` lists."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        run_command(name, ["--help"])
+    return set(re.findall(r"^ +(?:-\w, )?--([\w-]+)", shown.getvalue(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
