@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from socksfusion import descriptors, limits
 from socksfusion.agent.errors import ConnectFailed
-from socksfusion.agent.source import NO_SOURCES, Sources
+from socksfusion.agent.source import NO_SOURCES, NoSource, Sources
 from socksfusion.log import make_logger
 from socksfusion.tunnel.plain import prepare
 from socksfusion.wire.socks5 import Reply
@@ -168,7 +168,7 @@ class _Dial:
         self._deadline = dialler.reactor.seconds() + seconds
         self._attempts: set[_Attempt] = set()
         self._delay: IDelayedCall | None = None
-        self._failure = DialFailed(Reply.GENERAL_FAILURE, "no address to dial")
+        self._failure: ConnectFailed = DialFailed(Reply.GENERAL_FAILURE, "no address to dial")
         self.result: Deferred[ITCPTransport] = Deferred(self._stop)
 
     def start(self) -> None:
@@ -190,10 +190,12 @@ class _Dial:
         self._attempts.add(attempt)
         # each attempt may take what is left, so all of them end with the dial and no timer of its own is needed
         left = max(0.0, self._deadline - self._reactor.seconds())
-        source = self._dialler.sources.towards(address)
-        bound = None if source is None else (source, 0)
         try:
+            source = self._dialler.sources.towards(address)
+            bound = None if source is None else (source, 0)
             attempt.connector = self._reactor.connectTCP(address, self._port, attempt, timeout=left, bindAddress=bound)
+        except NoSource as failure:
+            self.failed(attempt, failure)
         except (OSError, ValueError) as cause:
             # an IPv6 literal with an interface that is not there
             self.failed(attempt, failure_of(cause))
@@ -210,7 +212,7 @@ class _Dial:
         self._dialler.prepare(transport)
         self.result.callback(transport)
 
-    def failed(self, attempt: "_Attempt", failure: DialFailed) -> None:
+    def failed(self, attempt: "_Attempt", failure: ConnectFailed) -> None:
         """An attempt has failed: the next begins at once."""
         attempt.dial = None
         self._attempts.discard(attempt)

@@ -77,6 +77,7 @@ class Agent(FakeNetwork):
         self.turns = Turns(self.reactor, at_once=at_once, streams=streams)
         self.joined: list[tuple[Any, FakeStream]] = []
         self.join_fails = False
+        self.has_source = True
         self.udp = FakeUDP()
         bandwidth = Bandwidth(self.reactor, bytes_per_second) if bytes_per_second is not None else None
         self.factory = TargetFactory(
@@ -94,7 +95,7 @@ class Agent(FakeNetwork):
                 self.resolver,
                 self.refusals,
                 self.turns,
-                Sources(six="2001:db8::9"),
+                Sources(six="2001:db8::9", owns=lambda _: self.has_source),
                 bandwidth,
                 self.udp.connect,
             ),

@@ -79,6 +79,18 @@ def test_a_target_keeps_its_socket_and_others_have_their_own() -> None:
     assert [socket.source for socket in sockets] == [None, "2001:db8::9", None], "where --source says"
 
 
+def test_nothing_is_sent_while_the_machine_has_not_got_the_source() -> None:
+    association = Association()
+    association.agent.has_source = False
+    association.send(b"1", "2001:db8::53")
+    assert not association.agent.udp.sockets
+    assert association.failures() == [("2001:db8::53", 53, Reply.GENERAL_FAILURE)]
+    assert association.agent.refusals.counts["source"] == 1
+    association.agent.has_source = True
+    association.send(b"2", "2001:db8::53")
+    assert [socket.sent for socket in association.agent.udp.sockets] == [[b"2"]]
+
+
 def test_wish_5_a_refused_port_is_told() -> None:
     association = Association()
     association.send(b"anybody?", port=161)

@@ -201,11 +201,7 @@ def test_the_agent_dials_from_its_source(installed: Installation) -> None:
 
     copy = installed.add_agent("demo")
     installed.start_proxy()
-    agent = installed.start_agent(copy, "--source", "127.0.0.9")
+    installed.start_agent(copy, "--source", "127.0.0.9")
     with Target(look) as target, socks_connect(installed.clients_port, "127.0.0.1", target.port) as client:
         assert client.recv(1) == b""
     assert seen == ["127.0.0.9"]
-    agent.stop()
-    strange = installed.start_agent(copy, "--source", "203.0.113.77", serving=False)
-    assert strange.wait_exit() == ExitCode.USAGE
-    assert any("--source 203.0.113.77: this machine has no such address" in line for line in strange.log)
