@@ -8,7 +8,8 @@ from typing import ClassVar
 from twisted.python import usage
 
 from socksfusion import endpoints, limits
-from socksfusion.options import STATE_VARIABLE, Parameter, ProgramOptions, count, path, seconds, size, text
+from socksfusion.audit import audit_value
+from socksfusion.options import STATE_VARIABLE, Parameter, ProgramOptions, count, parameter, path, seconds, size, text
 
 
 def _authentication(value: str) -> str:
@@ -36,7 +37,7 @@ class Options(ProgramOptions):
         "Takes in agents over TLS and serves SOCKS5 clients, whose connections the agents make. Endpoint strings are "
         "Twisted's, such as tcp:1080:interface=127.0.0.1 or unix:/run/socks. Sizes may end in KiB or MiB."
     )
-    paths = ("state", "authorized-keys")
+    paths = ("audit", "state", "authorized-keys")
 
     optParameters: ClassVar[Sequence[Parameter]] = [
         text("agents", "tcp:443", "endpoint that agents connect to; TLS is always laid over it", endpoints.checked),
@@ -48,6 +49,13 @@ class Options(ProgramOptions):
             _authentication,
         ),
         text("ports-interface", "127.0.0.1", "address on which agents' and scans' own ports listen", _interface),
+        parameter(
+            "audit",
+            None,
+            "file for a JSON line about each connection that was asked for, or syslog: for the system's log; off by "
+            "default",
+            audit_value(),
+        ),
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("state", f"folder that 'socksfusion init' made, by default the variable {STATE_VARIABLE}"),
         path("authorized-keys", "public keys that may use the manhole, by default authorized_keys in the state folder"),

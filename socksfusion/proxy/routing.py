@@ -4,9 +4,11 @@ While an Agent with a running scan is away, what its Clients ask for is held for
 not look like a closed port.
 """
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Final, Protocol, TypeAlias
 
 from twisted.application.service import Service
@@ -22,11 +24,15 @@ from socksfusion.proxy.held import HeldOpens
 from socksfusion.proxy.live import LiveStreams
 from socksfusion.proxy.opening import Associated, Opened, Opening, Request
 from socksfusion.proxy.scan_record import ScanRecord
+from socksfusion.proxy.trail import Footprint, Trail
 from socksfusion.proxy.visit import Visit
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.wire.messages import NARROW, UDP, AssociateRequest, ConnectRequest
 from socksfusion.wire.socks5 import Reply
+
+# the ids of requests: another program's are others, and a record is read over many starts
+_PROGRAM: Final = secrets.token_hex(4)
 
 Target: TypeAlias = tuple[str, int] | None
 """Host and port; None: datagrams are to be relayed."""
@@ -50,6 +56,8 @@ class _Ask:
     access: Access
     grant: Grant
     opening: Opening
+    id: str
+    footprint: Footprint | None
     record: ScanRecord | None = None
     waited: bool = False
     """Whether time has passed since its rights were judged."""
@@ -67,7 +75,8 @@ class Router(Service):
 
     Rights are judged at every open, and again where it had to wait. Opens wait for their Agent, also those that its
     loss has interrupted: at most ``limits.HELD_OPENS`` an Agent. When the router is stopped, those are answered.
-    ``client_seen(client)`` is called when an account opens something.
+    ``client_seen(client)`` is called when an account opens something. ``trail`` records what ends how, ``ids`` are
+    those of requests, one after the other.
     """
 
     name = "router"
@@ -81,7 +90,11 @@ class Router(Service):
         live: LiveStreams,
         refusals: Refusals,
         client_seen: Callable[[str], object] = lambda client: None,
+        trail: Trail | None = None,
+        ids: Iterator[str] | None = None,
     ) -> None:
+        self._trail = trail
+        self._ids = ids or (f"{_PROGRAM}-{number:x}" for number in count(1))
         self._clock = clock
         self._accounts = accounts
         self._connected = connected
@@ -113,13 +126,19 @@ class Router(Service):
 
     def _open(self, target: Target, access: Access) -> Deferred[Opened]:
         judged = self._accounts.standing(access)
+        request = next(self._ids)
+        footprint = self._trail.begin(target, access.peer, request) if self._trail is not None else None
         if isinstance(judged, WhyNot):
-            return succeed(self._refused(target, access, judged))
+            refused = self._refused(target, access, judged)
+            if footprint is not None:
+                footprint.belongs(access.agent or "", access.client, access.scan)
+                footprint.answered(refused)
+            return succeed(refused)
         if judged.client is not None:
             self._client_seen(judged.client)
         # longer than the Agent's own limits: a dial that waits for its turn has not been tried and is no time-out
         outer_seconds = limits.DIAL_WAIT_SECONDS + judged.connect_seconds + limits.ANSWER_MARGIN_SECONDS
-        ask = _Ask(target, access, judged, Opening(self._clock, outer_seconds))
+        ask = _Ask(target, access, judged, Opening(self._clock, outer_seconds), request, footprint)
         ask.opening.carrier_lost = partial(self._carrier_lost, ask)
         result = ask.opening.result.addCallbacks(partial(self._ended, ask), partial(self._given_up, ask))
         self._start(ask)
@@ -211,6 +230,9 @@ class Router(Service):
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def _ended(self, ask: _Ask, opened: Opened) -> Opened:
+        if ask.footprint is not None:
+            ask.footprint.belongs(ask.grant.agent, ask.grant.client, _scan(ask))
+            ask.footprint.answered(opened)
         if ask.target is None:
             return replace(opened, record=ask.record)
         host, port = ask.target
@@ -222,6 +244,9 @@ class Router(Service):
 
     def _given_up(self, ask: _Ask, failure: Failure) -> Failure:
         """Its Client went away and knows nothing of its target. Whether the Agent has dialled by then can't be told."""
+        if ask.footprint is not None:
+            ask.footprint.belongs(ask.grant.agent, ask.grant.client, _scan(ask))
+            ask.footprint.end()
         if ask.record is not None and ask.target is not None:
             until = "answered" if ask.opening.asked else "could be asked"
             ask.record.not_tested(*ask.target, f"its client went away before agent {ask.grant.agent} {until}")
@@ -254,10 +279,14 @@ def _lacking(visit: Visit, ask: _Ask) -> WhyNot | None:
     return None
 
 
+def _scan(ask: _Ask) -> str:
+    return ask.record.scan.id if ask.record is not None else ""
+
+
 def _request(ask: _Ask) -> Request:
-    scan = ask.record.scan.id if ask.record is not None else ""
+    scan = _scan(ask)
     client, allow = ask.grant.client or "", ask.grant.allow
     if ask.target is None:
-        return AssociateRequest(scan=scan, client=client, allow=allow)
+        return AssociateRequest(scan=scan, client=client, allow=allow, id=ask.id)
     host, port = ask.target
-    return ConnectRequest(host, port, ask.grant.connect_seconds, scan, client, allow)
+    return ConnectRequest(host, port, ask.grant.connect_seconds, scan, client, allow, ask.id)

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.protocol import ServerFactory
 
 from socksfusion import limits
+from socksfusion.audit import AuditWriter, open_audit
 from socksfusion.endpoints import Listener, is_layered
 from socksfusion.identity.state import StateFolder
 from socksfusion.program import Program
@@ -24,10 +25,13 @@ from socksfusion.proxy.front import Front
 from socksfusion.proxy.gate import AgentGate
 from socksfusion.proxy.guessing import Guessing
 from socksfusion.proxy.host_admin import HostAdmin
+from socksfusion.proxy.link_site import LinkSite
+from socksfusion.proxy.links import LinksFactory
 from socksfusion.proxy.live import LiveStreams
 from socksfusion.proxy.ports import OwnPorts
 from socksfusion.proxy.routing import Router
 from socksfusion.proxy.scans import Scans
+from socksfusion.proxy.trail import Trail
 from socksfusion.refusals import OverdueRefusals, Refusals
 from socksfusion.registry.schema import Snapshot
 from socksfusion.registry.watch import RegistryWatch
@@ -48,12 +52,18 @@ class Proxy:
     def __init__(self, program: Program) -> None:
         options, reactor = program.options, program.reactor
         self.state = StateFolder(Path(options["state"])).open()
-        self.certificate = ProxyCertificate(reactor, self.state)
+        site = options["links-certificate"], options["links-key"]
+        own = (Path(site[0]), Path(site[1])) if site[0] is not None else None
+        self.certificate = ProxyCertificate(reactor, self.state, site=own)
         self.refusals = Refusals(reactor.seconds)
         self.watch = RegistryWatch(reactor, self.state.registry_file)
         self.book = Book(reactor, self.watch)
         self.connected = ConnectedAgents()
         self.scans = Scans(reactor, self.book, self.connected, options["scan-idle"])
+        self.guessing = Guessing(reactor, self.refusals)
+        self.site = LinkSite(self.watch, self.state, self.guessing)
+        self.links = LinksFactory(reactor, self.certificate.site_context, self.site, self.refusals)
+        self.certificate.observe(lambda _: self.links.use(self.certificate.site_context))
         self._take_in_agents(program)
         self._serve_clients(program)
         self.watch.observe(self._registry_changed)
@@ -74,6 +84,7 @@ class Proxy:
             self.gate,
             self.refusals,
             _session_maker(program),
+            site=self.site,
             handshake_seconds=options["handshake"],
             per_address=options["unauthenticated-per-address"],
             total=options["unauthenticated-total"],
@@ -90,7 +101,6 @@ class Proxy:
             hold_seconds=options["hold"],
             scanned=self.scans.agents,
         )
-        self.guessing = Guessing(reactor, self.refusals)
         self.live = LiveStreams(reactor, self.accounts)
         self.router = Router(
             reactor,
@@ -100,6 +110,7 @@ class Proxy:
             self.live,
             self.refusals,
             lambda client: self.book.client_seen(client, time.time()),
+            self._trail(program),
         )
         self.front = Front(
             reactor,
@@ -121,6 +132,13 @@ class Proxy:
             options["ports-interface"],
         )
         self.scans.ports_changed.append(self.ports.look)
+
+    def _trail(self, program: Program) -> Trail | None:
+        if program.options["audit"] is None:
+            return None
+        audit = open_audit(program.options["audit"], program.options.program)
+        AuditWriter(program.reactor, audit).setServiceParent(program)  # type: ignore[no-untyped-call]
+        return Trail(program.reactor.seconds, audit.record)
 
     def shared_front(self, endpoint: str) -> ServerFactory:
         """What serves the Clients of the shared port on ``endpoint``."""
@@ -159,6 +177,8 @@ def build(program: Program) -> None:
         Listener(program.reactor, options["clients"], proxy.shared_front(options["clients"])),
         proxy.ports,
     ]
+    if options["links"] is not None:
+        services.append(Listener(program.reactor, options["links"], proxy.links))
     if options["manhole"] is not None:
         services.append(_manhole(program, proxy))
     for service in services:

@@ -1,6 +1,7 @@
 """proxy.routing: which Agent is asked, what waits for it, and for how long; time by a Clock, carriers of the tests'."""
 
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, cast
 
 import pytest
@@ -135,7 +136,9 @@ class Routing:
         self.live = LiveStreams(self.clock, accounts)
         fakes: Any = self.scans
         self.seen: list[str] = []
-        self.router = Router(self.clock, accounts, self.connected, fakes, self.live, self.refusals, self.seen.append)
+        self.router = Router(
+            self.clock, accounts, self.connected, fakes, self.live, self.refusals, self.seen.append, ids=repeat("")
+        )
 
     def arrive(self, agent: str = "a", state: str = "open", features: tuple[str, ...] = (UDP, NARROW)) -> Carrier:
         carrier = Carrier(state)
