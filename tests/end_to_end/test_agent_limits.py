@@ -72,8 +72,9 @@ def test_f5_five_thousand_opens_stay_within_the_limits_and_none_is_told_closed(
     assert len(opened) > 4000
     # what a Target sees comes a little later than it left, and not always equally late
     assert counted.most <= 100 * 1.2
+    # the last ones wait in the backlog still
+    wait_until(lambda: len(counted.begun) == len(opened), lambda: (len(counted.begun), len(opened)))
     begun = sorted(counted.begun)
-    assert len(begun) == len(opened)
     within = 500 * (1 + limits.DIAL_BURST_SECONDS)
     for first in range(0, len(begun) - 1000, 100):
         assert begun[first + 999] - begun[first] >= (1000 - within * 1.2) / 500
