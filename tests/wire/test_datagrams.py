@@ -55,6 +55,7 @@ def test_what_is_encoded_is_decoded(datagram: Datagram) -> None:
         ("", "udp-header"),
         ("000000", "udp-header"),
         ("00000001", "udp-header"),
+        ("00000003", "udp-header"),
         ("000000017f000001 00", "udp-header"),
         ("00000003ff61", "udp-header"),
         ("000000040000 0035", "udp-header"),
