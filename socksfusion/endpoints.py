@@ -14,7 +14,9 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorCore, IStreamServerEndpoint
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from socksfusion import limits
 from socksfusion.errors import ListenError, UsageError
@@ -37,7 +39,41 @@ def server(reactor: IReactorCore, text: str) -> IStreamServerEndpoint:
     kind, arguments = _parse(_within(text))
     if kind in _WITH_BACKLOG and "backlog" not in arguments:
         text = f"{text}:backlog={limits.LISTEN_BACKLOG}"
-    return _from_string(reactor, text)
+    endpoint = _from_string(reactor, text)
+    if _parse(text)[0] == _AROUND:
+        return _BehindProxyHeader(_from_string(reactor, _within(text)))
+    return endpoint
+
+
+class _HeaderReader(HAProxyProtocolWrapper):
+    """Twisted's, without its errors for a port or an address that is none: such a header is as good as none."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """The header, and what follows it."""
+        try:
+            super().dataReceived(data)
+        except ValueError:
+            if self._proxyInfo is not None:  # it is of what follows
+                raise
+            self.loseConnection()  # type: ignore[no-untyped-call]
+
+
+class _HeaderReaders(HAProxyWrappingFactory):
+    protocol = _HeaderReader  # type: ignore[assignment]  # Twisted's annotation is narrower than what it does
+    noisy = False
+
+
+@implementer(IStreamServerEndpoint)
+class _BehindProxyHeader:
+    """The endpoint ``within`` for Clients whose bytes begin with a PROXY header."""
+
+    def __init__(self, within: IStreamServerEndpoint) -> None:
+        self._within = within
+
+    def listen(self, factory: IProtocolFactory) -> "Deferred[IListeningPort]":
+        """Serve ``factory`` behind the header."""
+        listening: Deferred[IListeningPort] = self._within.listen(_HeaderReaders(factory))  # type: ignore[no-untyped-call]
+        return listening
 
 
 def checked(text: str) -> str:

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
 from socksfusion import limits
+from socksfusion.log import printable
 from socksfusion.proxy.front import Front
 from socksfusion.tunnel import eager, layers, plain
 from socksfusion.tunnel.tls import TLSFailed
@@ -33,7 +34,9 @@ class Connection(protocol.Protocol):
         address = self._address
         if not isinstance(address, IPv4Address | IPv6Address):
             return "unix"
-        return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
+        # what a PROXY header of version 1 calls an address may be any text
+        host = printable(address.host)
+        return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
 
     def connectionMade(self) -> None:
         """A newcomer is always let in: the oldest Client without a whole request makes room."""

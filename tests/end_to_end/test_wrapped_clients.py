@@ -255,6 +255,27 @@ def test_a_client_without_the_header_is_closed_and_named(behind_balancer: Instal
     assert "does not begin with the PROXY header" in behind_balancer.proxy.wait_log("rule=client-proxy-header")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"PROXY TCP4 192.0.2.9 192.0.2.1 many 2\r\n", b"PROXY TCP4 \xff\xfe 192.0.2.1 1 2\r\n"],
+    ids=["a port that is none", "an address that is no text"],
+)
+def test_j3_a_broken_header_is_one_line_in_the_log(behind_balancer: Installation, header: bytes) -> None:
+    assert behind_balancer.proxy is not None
+    with behind(behind_balancer, header + b"\x05\x01\x00") as client:
+        assert client.recv(1) == b""
+    behind_balancer.proxy.wait_log("rule=client-proxy-header")
+    assert "Traceback" not in "\n".join(behind_balancer.proxy.log)
+
+
+def test_c6_what_a_header_calls_an_address_is_escaped(behind_balancer: Installation) -> None:
+    assert behind_balancer.proxy is not None
+    with behind(behind_balancer, b"PROXY TCP4 \x1b[31m 192.0.2.1 1 2\r\n\x00") as client:
+        assert client.recv(1) == b""
+    assert "\\x1b[31m:1" in behind_balancer.proxy.wait_log("peer=\\")
+    assert "\x1b" not in "\n".join(behind_balancer.proxy.log)
+
+
 @needs_curl
 @pytest.mark.skipif(HAPROXY is None, reason="haproxy is missing")
 @pytest.mark.parametrize("version", ["send-proxy", "send-proxy-v2"])
