@@ -25,6 +25,13 @@ STATE_VARIABLE = "SOCKSFUSION_STATE"
 _NOT_IN_A_FILE = frozenset({"config", "help", "version"})
 _UNITS = {"MiB": limits.MIB, "KiB": limits.KIB}
 
+
+def _log_form(value: str) -> str:
+    if value not in ("text", "json"):
+        raise usage.UsageError(f"--log: {value!r} is not text or json")
+    return value
+
+
 Parameter = list[Any]
 """One entry of ``optParameters``: long name, short name, default, help, coerce."""
 
@@ -56,6 +63,7 @@ class ProgramOptions(usage.Options):
 
     optParameters: ClassVar[Sequence[Parameter]] = [
         ["config", None, None, "TOML file with any of these options; the command line wins", os.path.abspath],
+        ["log", None, "text", "form of the log on standard error, text or json (one object a line)", _log_form],
     ]
 
     def __init__(self) -> None:

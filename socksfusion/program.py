@@ -5,11 +5,13 @@
 
 import atexit
 import gc
+import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from twisted.application.service import MultiService, Service
@@ -17,7 +19,7 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.selectreactor import SelectReactor
-from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEventAsClassicLogText
+from twisted.logger import FileLogObserver, ILogObserver, LogEvent, eventAsText, formatEventAsClassicLogText
 from twisted.python.usage import Options
 
 from socksfusion import limits, posix
@@ -44,14 +46,19 @@ class Program(MultiService):
         self.options = options
         self._code = ExitCode.NORMAL
         self._ending = False
+        self.step_aside: Callable[[], object] = lambda: None
+        """Called before standard error gets the program's last words, which are no log."""
         twistd: Options | dict[str, Any] = options.parent or {}
         self.daemon = options.parent is not None and not twistd.get("nodaemon")
-        self._logs_elsewhere = self.daemon or any(twistd.get(name) for name in ("logfile", "logger", "syslog"))
+        self.log_output: Any = sys.stderr
+        """Where the log goes unless twistd was told otherwise; may be replaced while the program is put together."""
+        self.logs_elsewhere = self.daemon or any(twistd.get(name) for name in ("logfile", "logger", "syslog"))
 
     def setServiceParent(self, parent: Any) -> None:
         """Join the application; its log goes to standard error unless twistd was told otherwise."""
-        if not self._logs_elsewhere:
-            parent.setComponent(ILogObserver, text_observer(sys.stderr))
+        if not self.logs_elsewhere:
+            observer = json_observer if self.options["log"] == "json" else text_observer
+            parent.setComponent(ILogObserver, observer(self.log_output))
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
@@ -93,8 +100,9 @@ class Program(MultiService):
         self._ending = True
         self._code = code
         if text:
+            self.step_aside()
             complain(self.options.program, text)
-            if self._logs_elsewhere:
+            if self.logs_elsewhere:
                 _log.error("{text}", text=visible(text))
         self.reactor.callWhenRunning(self.reactor.stop)
 
@@ -172,6 +180,25 @@ def set_descriptor_limit(reactor: object) -> None:
 def text_observer(out: TextIO) -> FileLogObserver:
     """A log observer that writes lines of text without control characters to ``out``."""
     return FileLogObserver(out, _format)
+
+
+def json_observer(out: TextIO) -> FileLogObserver:
+    """A log observer that writes a line of JSON for each event: ``time`` (UTC), ``level``, ``source``, ``text``."""
+    return FileLogObserver(out, _format_json)
+
+
+def _format_json(event: LogEvent) -> str | None:
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    if not text:
+        return None
+    level = event.get("log_level")
+    fields = {
+        "time": datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds"),
+        "level": "info" if level is None else level.name,
+        "source": str(event.get("log_namespace", "")),
+        "text": text,
+    }
+    return json.dumps(fields) + "\n"
 
 
 def _format(event: LogEvent) -> str | None:

@@ -3,10 +3,12 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable
 from datetime import datetime
 
 from socksfusion import posix
+from socksfusion.agent.unreachable import Unreachable
 from socksfusion.log import printable
 
 _FLAGS = posix.NON_BLOCKING | posix.NO_TERMINAL | posix.CLOSE_ON_EXEC
@@ -19,12 +21,20 @@ def _local_time() -> datetime:
 class Messages:
     """The seven messages, each ``<ISO 8601 time with offset> <message>``, a line each.
 
-    ``write`` gets a line with its line feed and must not block. ``now`` gives an aware time.
+    ``write`` gets a line with its line feed and must not block. ``now`` gives an aware time, ``seconds`` a monotonic
+    one.
     """
 
-    def __init__(self, write: Callable[[str], object], *, now: Callable[[], datetime] = _local_time) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        *,
+        now: Callable[[], datetime] = _local_time,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._write = write
         self._now = now
+        self._unreachable = Unreachable(seconds, self._unreachable_count)
 
     def connecting(self) -> None:
         """It is trying to reach the Proxy."""
@@ -52,11 +62,23 @@ class Messages:
 
     def unreachable(self, host: str, port: int) -> None:
         """A connection to ``host`` and ``port``, as the Client asked for them, failed."""
-        shown = f"[{host}]" if ":" in host else host
-        self._say(f"Target is unreachable: {printable(shown)}:{port}")
+        if self._unreachable.is_told(host, port):
+            self._say(f"Target is unreachable: {_address(host, port)}")
+
+    def look(self) -> None:
+        """Now and then: tell the counts of hosts of which too many lines came."""
+        self._unreachable.look()
+
+    def _unreachable_count(self, host: str, port: int, count: int) -> None:
+        self._say(f"Target is unreachable: {_address(host, port)} ({count} of this host in the last minute)")
 
     def _say(self, message: str) -> None:
         self._write(f"{self._now().isoformat(timespec='milliseconds')} {message}\n")
+
+
+def _address(host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{printable(shown)}:{port}"
 
 
 class LineOutput:

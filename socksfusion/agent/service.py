@@ -15,6 +15,7 @@ from socksfusion.agent.connector import Connector
 from socksfusion.agent.control import Commands, Control, ControlFactory, control_path, pause_path
 from socksfusion.agent.datagrams import Associations
 from socksfusion.agent.dial import Dialler
+from socksfusion.agent.live_line import LiveLine, is_terminal
 from socksfusion.agent.messages import LineOutput, Messages
 from socksfusion.agent.names import Resolver
 from socksfusion.agent.network_changes import NetworkChanges
@@ -60,7 +61,8 @@ def build(program: Program) -> None:
         way_out(options["outbound-proxy"], outbound_password(options), os.environ),
         options["handshake"],
     )
-    messages = _messages(program)
+    live = _live_line(program)
+    messages = _messages(program, live)
     sweeper = Sweeper(reactor, options["half-closed"])
     liveness = Liveness(reactor, ping_seconds=options["ping"], pings_missed=options["pings-missed"])
     refusals = Refusals(reactor.seconds)
@@ -109,6 +111,9 @@ def build(program: Program) -> None:
     switch.tell = connector.tell
     connector.greeted.append(switch.welcomed)
     status = Status(reactor, connector, switch, opens, policy)
+    status.changed.append(messages.look)
+    if live is not None:
+        status.show_on(live)
     control = Control(
         reactor,
         control_path(options["control"], Path(options["copy"]), os.environ.get("RUNTIME_DIRECTORY")),
@@ -161,7 +166,17 @@ def _policy(program: Program, copy: AgentCopy) -> Policy:
     return policy
 
 
-def _messages(program: Program) -> Messages:
+def _live_line(program: Program) -> LiveLine | None:
+    """The line under the log, where a person reads both."""
+    if program.daemon or program.logs_elsewhere or program.options["log"] != "text" or not is_terminal(sys.stderr):
+        return None
+    live = LiveLine(sys.stderr)
+    program.log_output = live
+    program.step_aside = live.end
+    return live
+
+
+def _messages(program: Program, live: LiveLine | None) -> Messages:
     """The seven lines: on the real standard output, or, for a daemon, in the log."""
     if program.daemon:
         return Messages(lambda line: _log.info("{message}", message=line.rstrip("\n")))
@@ -169,7 +184,8 @@ def _messages(program: Program) -> Messages:
     stdout = sys.__stdout__
     if stdout is None:
         return Messages(lambda line: None)
-    return Messages(LineOutput(stdout.fileno()).write)
+    write = LineOutput(stdout.fileno()).write
+    return Messages(live.around(write) if live is not None and is_terminal(stdout) else write)
 
 
 def _session_maker(program: Program) -> Callable[[float], Session]:

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from socksfusion import limits
 from socksfusion.agent.connector import Connector
+from socksfusion.agent.live_line import LiveLine
 from socksfusion.agent.opens import Opens
 from socksfusion.agent.policy import Policy
 from socksfusion.agent.switch import Switch
@@ -19,7 +20,7 @@ from socksfusion.repeating import Repeating
 class Status(Repeating):
     """Looks at what passes every ``limits.STATUS_SECONDS``, and reports.
 
-    ``changed()`` is called after each look; ``wall_clock`` gives Unix seconds.
+    The functions in ``changed`` are called after each look; ``wall_clock`` gives Unix seconds.
     """
 
     name = "status"
@@ -35,7 +36,8 @@ class Status(Repeating):
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(clock, limits.STATUS_SECONDS, self._measure)
-        self.changed: Callable[[], object] = lambda: None
+        self.changed: list[Callable[[], object]] = []
+        self._live: LiveLine | None = None
         self.to_target_rate = 0.0
         self.to_client_rate = 0.0
         self._clock = clock
@@ -46,6 +48,23 @@ class Status(Repeating):
         self._wall_clock = wall_clock
         self._state = ("", wall_clock())
         self._measured: tuple[object, float, int, int] | None = None
+
+    def show_on(self, live: LiveLine) -> None:
+        """Keep ``live`` up to date, and take it away at the end."""
+        self._live = live
+        self.changed.append(lambda: live.tell(self.line()))
+
+    def startService(self) -> None:
+        """Begin, with a line at once."""
+        super().startService()
+        if self._live is not None:
+            self._live.tell(self.line())
+
+    def stopService(self) -> None:
+        """The terminal is the shell's again."""
+        super().stopService()
+        if self._live is not None:
+            self._live.end()
 
     @property
     def state(self) -> str:
@@ -105,7 +124,8 @@ class Status(Repeating):
         if before is not None and self._measured is not None and before[0] is carrier and now > before[1]:
             self.to_target_rate = (self._measured[2] - before[2]) / (now - before[1])
             self.to_client_rate = (self._measured[3] - before[3]) / (now - before[1])
-        self.changed()
+        for changed in self.changed:
+            changed()
 
 
 def _rate(bytes_per_second: float) -> str:
