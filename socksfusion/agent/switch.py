@@ -132,7 +132,7 @@ class Switch(Service):
             return
         try:
             paused, until = _parse(read_private(self._file))
-        except (PrivateFileError, ValueError) as error:
+        except (PrivateFileError, ValueError, RecursionError) as error:
             # what can't be read was written for a pause: the careful reading
             _log.error("the file that keeps a pause can't be used: {error}; so the Agent is paused", error=error)
             paused, until = True, None
