@@ -29,27 +29,36 @@ class ManyAgentsSide(SocksFusionSide):
         self.connect_seconds = 0.0
 
     def start(self) -> None:
-        agents_port, first_port = free_port(), free_port()
+        self._agents_port, self._first_port = free_port(), free_port()
         copies = self.folder / "copies"
-        self._mint(copies, agents_port, first_port)
+        self._mint(copies, self._agents_port, self._first_port)
+        self.proxy = self.start_proxy("proxy.log")
+        self.agents = self.run([sys.executable, "-m", "bench.many_agents", str(copies)], log="agents.log", env=self.env)
+        self.agents.wait_for_text(STARTED, CONNECT_LIMIT_SECONDS)
+        self.connect_seconds = self.wait_for_all(self.proxy)
+        self.via = f"socks5:127.0.0.1:{self._first_port}"
+
+    def start_proxy(self, log: str) -> Program:
+        """Start a Proxy and wait until it listens; its log is a file of that name."""
         # all agents have one address here, which a Proxy takes for a flood otherwise
         many = str(2 * self._agents + 64)
         proxy = self.twistd(
             "socksfusion-proxy",
             *("--state", str(self.state)),
-            *("--agents", f"tcp:{agents_port}:interface=127.0.0.1"),
+            *("--agents", f"tcp:{self._agents_port}:interface=127.0.0.1"),
             *("--clients", f"tcp:{free_port()}:interface=127.0.0.1"),
             *("--unauthenticated-per-address", many, "--unauthenticated-total", many),
-            log="proxy.log",
+            log=log,
         )
-        proxy.wait_for_port(first_port)
-        agents = self.run([sys.executable, "-m", "bench.many_agents", str(copies)], log="agents.log", env=self.env)
-        agents.wait_for_text(STARTED, CONNECT_LIMIT_SECONDS)
+        proxy.wait_for_port(self._first_port)
+        return proxy
+
+    def wait_for_all(self, proxy: Program) -> float:
+        """Seconds until ``proxy`` has taken the last Agent in."""
         began = time.monotonic()
         while len(set(SERVES.findall(proxy.log.read_bytes()))) < self._agents:
-            self._wait(began, proxy, agents)
-        self.connect_seconds = time.monotonic() - began
-        self.via = f"socks5:127.0.0.1:{first_port}"
+            self._wait(began, proxy, self.agents)
+        return time.monotonic() - began
 
     def _wait(self, began: float, *programs: Program) -> None:
         for program in programs:

@@ -76,6 +76,11 @@ class Program:
                     raise BenchError(f"{self.name}: port {port} did not open within {seconds:.0f} s:\n{self.tail()}")
                 time.sleep(POLL_SECONDS)
 
+    def kill(self) -> None:
+        """End it without a word to anybody."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL after STOP_SECONDS."""
         if self._process.poll() is None:
