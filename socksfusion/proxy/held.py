@@ -1,6 +1,6 @@
 """Opens that are held while their Agent comes back: bounded, and not by whoever came first."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,6 +24,10 @@ class HeldOpens(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._users)
+
+    def __iter__(self) -> Iterator[T]:
+        """Everything, in the order in which it came; it may be removed meanwhile."""
+        return iter(list(self._users))
 
     def add(self, item: T, user: str, seconds: float, too_late: Callable[[], object]) -> T | None:
         """Keep ``item`` for ``seconds``; then ``too_late`` is called, and it is kept no more.

@@ -114,6 +114,14 @@ class Router(Service):
             for ask in held.take_all():
                 self._refuse(ask, _STOPPED)
 
+    def look(self) -> None:
+        """Answer what is held for who may open nothing any more: a scan that was stopped tells what it left."""
+        for held in list(self._held.values()):
+            for ask in held:
+                judged = self._accounts.standing(ask.access)
+                if isinstance(judged, WhyNot) and held.remove(ask):
+                    self._refuse(ask, judged)
+
     def open(self, host: str, port: int, access: Access) -> Deferred[Opened]:
         """Open ``host:port`` for ``access``. The result never fails; cancelling it cancels the dial."""
         return self._open((host, port), access)

@@ -151,6 +151,7 @@ class Proxy:
         self.gate.look()
         self.scans.registry_changed(snapshot)
         self.live.look()
+        self.router.look()
         self.ports.look()
 
 

@@ -2,8 +2,20 @@
 
 import time
 
-from tests.end_to_end.network import Target, echo, receive_exactly, reset, socks_ask, socks_connect, socks_open
+import pytest
+
+from tests.end_to_end.network import (
+    PATIENCE_SECONDS,
+    Target,
+    echo,
+    receive_exactly,
+    reset,
+    socks_ask,
+    socks_connect,
+    socks_open,
+)
 from tests.end_to_end.programs import Installation
+from tests.end_to_end.scans import NOT_TESTED, run, show_scan, start_scan
 
 
 def test_open_waits_for_the_agent_to_come_back(installed: Installation) -> None:
@@ -53,3 +65,21 @@ def test_no_scan_no_wait(installed: Installation) -> None:
     assert reply == 1
     assert time.monotonic() - began < 5  # of the 20 that a hold lasts
     proxy.wait_log("127.0.0.1:9 was not tried: agent demo is not connected")
+
+
+def test_a_scan_that_is_stopped_meanwhile_tells_what_it_left(installed: Installation) -> None:
+    copy = installed.add_agent("demo")
+    proxy = installed.start_proxy()
+    agent = installed.start_agent(copy)
+    scan = start_scan(installed, "demo")
+    agent.kill()
+    proxy.wait_log("is gone")
+    with socks_ask(scan["port"], "127.0.0.1", 9) as client:
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(PATIENCE_SECONDS)
+        code, said, _ = run(installed, "stop", scan["id"])
+        assert receive_exactly(client, 10)[1] == 1
+    assert code == NOT_TESTED, said
+    assert show_scan(installed, scan["id"])["untested"][0]["port"] == 9

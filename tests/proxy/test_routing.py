@@ -354,6 +354,18 @@ def test_a_dial_under_way_ends_with_its_rights(routing: Routing, alices: Access)
     assert carrier.streams[0].aborted
 
 
+def test_f1_what_is_held_ends_with_its_rights(routing: Routing, alices: Access) -> None:
+    record = routing.scans.run("a")
+    opening, other = routing.open(alices), routing.open(access(agent="a"))
+    routing.router.look()
+    assert replied(opening) is None
+    routing.registered.client("alice", "a", revoked=True)
+    routing.router.look()
+    assert outcome_of(opening) == (Reply.NOT_ALLOWED, "client alice is revoked")
+    assert [result[2] for result in record.results] == [Reply.NOT_ALLOWED]
+    assert replied(other) is None
+
+
 def test_paused(routing: Routing) -> None:
     carrier = routing.arrive()
     routing.registered.agent("a", paused=True, paused_until=2_000.0)
