@@ -47,6 +47,7 @@ class Book(Repeating):
         self._touched: dict[str, float] = {}
         self._notes: dict[str, ScanNotes] = {}
         self._untested: list[Untested] = []
+        self._kinds_untested: set[tuple[str, str]] = set()
         # written one after the other, in this order: a gap belongs to a scan that is there, and so on
         self._changes: deque[_Change] = deque()
         self._changing: Deferred[Any] | None = None
@@ -121,8 +122,12 @@ class Book(Repeating):
         self._notes[scan_id] = _sum(self._notes.get(scan_id, ScanNotes()), notes)
 
     def scan_left_untested(self, targets: list[Untested]) -> None:
-        """What scans could not try, or not to its end."""
-        self._untested += targets[: max(0, limits.UNTESTED_PER_SCAN - len(self._untested))]
+        """What scans could not try, or not to its end: where it is too much, still one of each kind for each scan."""
+        for one in targets:
+            kind = one.scan, one.what
+            if len(self._untested) < limits.UNTESTED_PER_SCAN or kind not in self._kinds_untested:
+                self._untested.append(one)
+                self._kinds_untested.add(kind)
 
     def gap_began(self, scan_id: str, at: float) -> None:
         """The agent of a running scan has no carrier from ``at`` on; changes nothing where that is known."""
@@ -147,6 +152,7 @@ class Book(Repeating):
         touched, self._touched = self._touched, {}
         notes, self._notes = self._notes, {}
         untested, self._untested = self._untested, []
+        self._kinds_untested = set()
         written = [self._write_changes()]
         if seen:
             batch = [Seen(agent, **values) for agent, values in seen.items()]
@@ -173,8 +179,9 @@ class Book(Repeating):
             self.scan_noted(scan_id, noted)
 
     def _list_again(self, untested: list[Untested]) -> None:
-        later, self._untested = self._untested, untested
-        self.scan_left_untested(later)
+        later, self._untested = self._untested, []
+        self._kinds_untested = set()
+        self.scan_left_untested(untested + later)
 
     def _gap(self, method: str, scan_id: str, at: float) -> None:
         """One batch for all that follow each other and are of one kind."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -233,6 +234,21 @@ class TestScans:
             ),
             ("add_untested", [untested(number) for number in range(100)]),
         ]
+
+    def test_j2_one_scans_flood_does_not_hide_what_another_left(
+        self, written: Written, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "UNTESTED_PER_SCAN", 3)
+        other = replace(untested(9), scan="4567")
+        written.watch.error = OSError("disk full")
+        written.book.scan_left_untested([untested(number) for number in range(10)])
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        written.book.scan_left_untested([other, other])
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        written.watch.error = None
+        written.watch.ran.clear()
+        written.clock.advance(limits.REGISTRY_WRITE_SECONDS)
+        assert written.watch.ran == [("add_untested", [untested(0), untested(1), untested(2), other])]
 
     def test_h2_nothing_is_lost_and_nothing_counted_twice_where_the_registry_fails(self, written: Written) -> None:
         book, watch, clock = written.book, written.watch, written.clock
