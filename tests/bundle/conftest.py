@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -57,6 +58,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     missing = [name for name in ("PyInstaller", "shiv", "cyclonedx") if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}; in a clone: pip install '.[agent,bundle]'")
+    missing = [tool for tool in ("objdump", "strip", "ssh-keygen") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} (Debian: binutils, openssh-client)")
     folder = tmp_path_factory.mktemp("bundle")
     key = folder / "release"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
