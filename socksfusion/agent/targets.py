@@ -86,7 +86,8 @@ class TargetFactory(Factory):
     """Makes the protocol of each stream that the Proxy opens.
 
     ``seconds`` is the reactor's monotonic clock. ``join`` takes a connected transport and the stream over for good:
-    :func:`socksfusion.tunnel.relay.join`. ``associations`` makes, of who judges addresses, who serves datagrams, in turns of the same ``turns``.
+    :func:`socksfusion.tunnel.relay.join`. ``associations`` makes, of who judges addresses, who serves datagrams, in
+    turns of the same ``turns``.
     """
 
     noisy = False
@@ -252,6 +253,8 @@ class TargetProtocol(Protocol):
 
     def _begin(self, request: _Asked, serve: Callable[[_Asked, Open], Coroutine[Any, Any, None]], early: bytes) -> None:
         self._early = early
+        # what the Target sends takes its turn as what its Client sends does at the Proxy
+        self.transport.belong_to(request.client or request.scan)
         opens = self._factory.opens
         paused = PausedByAdmin(DENIED)
         opened: Open = opens.begin(request, self.transport, lambda: self._withdraw(request, opened, paused))

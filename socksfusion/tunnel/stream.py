@@ -107,6 +107,10 @@ class StreamTransport:
         self.disconnecting = False
         stream.owner = self
 
+    def belong_to(self, user: str) -> None:
+        """Take turns among the streams of ``user``: users get equal shares of a carrier that is too slow for all."""
+        self._stream.belong_to(user)
+
     # -- ITransport ------------------------------------------------------------------------------------------------
 
     def writeSequence(self, data: Any) -> None:

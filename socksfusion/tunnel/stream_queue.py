@@ -98,6 +98,7 @@ class StreamQueue:
         carrier = self._carrier
         carrier.flush_soon()
         transport = StreamTransport(carrier.session.open_stream(carrier.seconds()), carrier, carrier.peer)
+        transport.belong_to(user)
         self._open[user] += 1
         transport.when_lost(lambda _: self._ended(user))
         return transport

@@ -20,7 +20,11 @@ class FakeStream(StringTransport):
         self.reset_in_order = False
         self.queued = 0
         self.bytes_received = 0
+        self.user = ""
         self.watchers: list[Callable[[Failure], None]] = []
+
+    def belong_to(self, user: str) -> None:
+        self.user = user
 
     def when_lost(self, watcher: Callable[[Failure], None]) -> None:
         self.watchers.append(watcher)

@@ -1,6 +1,7 @@
 """A stream's way to its target: request, policy, turn, dial, reply, relay."""
 
 import errno
+from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -9,7 +10,7 @@ from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.agent.names import NameNotFound
-from socksfusion.wire.messages import ConnectReply, ConnectRequest, Running, Unsupported, encode
+from socksfusion.wire.messages import AssociateRequest, ConnectReply, ConnectRequest, Running, Unsupported, encode
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_agent import Agent, lose
 
@@ -228,3 +229,19 @@ def test_reasons_from_outside_are_harmless_in_the_reply() -> None:
     detail = agent.ask("db.example").reply().detail
     assert "\x1b" not in detail
     assert len(detail) <= limits.LOGGED_TEXT_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("request_", "user"),
+    [
+        (ConnectRequest("192.0.2.1", 80, 10, scan="s1", client="alice"), "alice"),
+        (ConnectRequest("192.0.2.1", 80, 10, scan="s1"), "s1"),
+        (AssociateRequest(scan="s1", client="alice"), "alice"),
+        (ConnectRequest("192.0.2.1", 80, 10), ""),
+    ],
+    ids=["client", "scan", "datagrams", "nobody"],
+)
+def test_j2_what_a_target_sends_takes_its_turn_among_its_users(request_: Any, user: str) -> None:
+    stream = Agent().stream()
+    stream.protocol.dataReceived(encode(request_))
+    assert stream.user == user

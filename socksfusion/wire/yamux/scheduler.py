@@ -1,6 +1,6 @@
-"""Whose frame is next: control frames, then one data frame a stream in turns, new ones first."""
+"""Whose frame is next: control frames, then one data frame a user in turns, whose streams take turns for it."""
 
-from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 from socksfusion.wire.yamux.frames import (
     ACK,
@@ -14,24 +14,24 @@ from socksfusion.wire.yamux.frames import (
 )
 from socksfusion.wire.yamux.pings import Pings
 from socksfusion.wire.yamux.stream import Piece, Stream
+from socksfusion.wire.yamux.turns import Share, Turns
 
 
 class Outbox:
     """What waits to be sent. Control frames are one a stream at most, however long the peer takes nothing.
 
-    A stream that becomes ready goes before those that have been sending (``fresh`` before ``turn``), once a round: an
-    interactive stream waits behind one frame, and many of them cannot starve a bulk one (as in RFC 8290, fq_codel).
+    Users take turns, and the streams of each: a user with a thousand bulk streams gets what one with a single stream
+    gets. An interactive stream waits behind one frame of each user at most (see :class:`Turns`).
     """
 
     __slots__ = (
         "_body_bytes",
-        "_fresh",
-        "_left_in_round",
         "_pings",
-        "_round",
-        "_turn",
+        "_shares",
+        "_users",
         "control",
         "go_away",
+        "nobody",
         "resets",
         "unsent_acks",
     )
@@ -47,18 +47,19 @@ class Outbox:
         """The code of a go-away to send."""
         self.unsent_acks = 0
         """Streams that the peer opened and whose ACK has not left."""
-        self._fresh: OrderedDict[Stream, None] = OrderedDict()
-        self._turn: OrderedDict[Stream, None] = OrderedDict()
-        self._round = 0
-        self._left_in_round = 0
+        self._users: Turns[Share] = Turns()
+        # a share lives as long as a stream has it
+        self._shares: WeakValueDictionary[str, Share] = WeakValueDictionary()
+        self.nobody = Share()
+        """The share of streams that have no user."""
 
     @property
     def waiting(self) -> bool:
         """Whether ``data_to_send`` would give anything."""
         pings = self._pings
         return bool(
-            self._fresh
-            or self._turn
+            self._users.fresh
+            or self._users.turn
             or self.control
             or self.resets
             or pings.replies
@@ -70,18 +71,33 @@ class Outbox:
     def queued_bytes(self) -> int:
         """What could be sent now, about, in bytes."""
         size = HEADER_BYTES * (len(self.control) + len(self.resets) + len(self._pings.replies))
-        for streams in (self._fresh, self._turn):
-            for stream in streams:
+        for share in (*self._users.fresh, *self._users.turn):
+            for stream in (*share.fresh, *share.turn):
                 size += min(stream.queued, stream.credit) + HEADER_BYTES
         return size
 
+    def share(self, user: str) -> Share:
+        """What the streams of ``user`` have together; empty: no user."""
+        if not user:
+            return self.nobody
+        share = self._shares.get(user)
+        if share is None:
+            share = self._shares[user] = Share()
+        return share
+
     def add_ready(self, stream: Stream) -> None:
         """Give a stream its place: it has bytes and credit and is in no queue yet."""
-        stream.ready = True
-        if self._turn and stream.served_in == self._round:
-            self._turn[stream] = None
-        else:
-            self._fresh[stream] = None
+        share = stream.share
+        share.add(stream)
+        if not share.ready:
+            self._users.add(share)
+
+    def remove_ready(self, stream: Stream) -> None:
+        """Take a stream out of its queue."""
+        share = stream.share
+        share.remove(stream)
+        if not (share.fresh or share.turn):
+            self._users.remove(share)
 
     def forget(self, stream: Stream) -> None:
         """Drop what waits for a stream that was reset."""
@@ -89,16 +105,14 @@ class Outbox:
         if stream.flags & ACK:
             self.unsent_acks -= 1
         if stream.ready:
-            stream.ready = False
-            self._fresh.pop(stream, None)
-            self._turn.pop(stream, None)
+            self.remove_ready(stream)
 
     def clear(self) -> None:
         """Drop everything."""
         self.control.clear()
         self.resets.clear()
-        self._fresh.clear()
-        self._turn.clear()
+        self._users.fresh.clear()
+        self._users.turn.clear()
         self._pings.requests.clear()
         self._pings.replies.clear()
         self.go_away = None
@@ -108,15 +122,19 @@ class Outbox:
         pieces: list[Piece] = []
         self._write_control(pieces)
         left = limit - HEADER_BYTES * len(pieces)
-        while left > 0:
-            stream = self._next_stream()
-            if stream is None:
-                break
+        users = self._users
+        while left > 0 and (users.fresh or users.turn):
+            share = users.next()
+            stream = share.next()
             left -= stream.write_frame(pieces, self._body_bytes) + HEADER_BYTES
             if stream.queued and stream.credit:
-                self._turn[stream] = None
+                share.turn[stream] = None
             else:
                 stream.ready = False
+            if share.fresh or share.turn:
+                users.turn[share] = None
+            else:
+                share.ready = False
         # the FINs and RSTs that waited for the data above
         self._write_control(pieces)
         if self.go_away is not None:
@@ -124,20 +142,6 @@ class Outbox:
             pieces.append(encode_header(GO_AWAY, 0, 0, self.go_away))
             self.go_away = None
         return pieces
-
-    def _next_stream(self) -> Stream | None:
-        if self._fresh:
-            stream, _ = self._fresh.popitem(last=False)
-        elif self._turn:
-            if self._left_in_round <= 0:
-                self._round += 1
-                self._left_in_round = len(self._turn)
-            self._left_in_round -= 1
-            stream, _ = self._turn.popitem(last=False)
-        else:
-            return None
-        stream.served_in = self._round
-        return stream
 
     def _write_control(self, pieces: list[Piece]) -> None:
         pings = self._pings

@@ -90,7 +90,7 @@ class Session:
     def data_to_send(self, limit: int) -> list[Piece]:
         """Return what to write, headers and bodies to be joined: about ``limit`` bytes, frames whole.
 
-        Control frames go first, then one frame a stream in turns.
+        Control frames go first, then one frame a user in turns, whose streams take turns for it.
         """
         return self.outbox.data_to_send(limit)
 

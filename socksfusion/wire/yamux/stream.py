@@ -20,6 +20,7 @@ from socksfusion.wire.yamux.windows import ReceiveWindow
 
 if TYPE_CHECKING:
     from socksfusion.wire.yamux.session import Session
+    from socksfusion.wire.yamux.turns import Share
 
 Piece = bytes | memoryview
 
@@ -47,6 +48,7 @@ class Stream:
         "sending",
         "served_in",
         "session",
+        "share",
         "unread",
         "unread_since",
         "window",
@@ -73,7 +75,9 @@ class Stream:
         """Bytes received and not yet consumed."""
         self.unread_since = 0.0
         """When the application last took something, or when it had nothing to take."""
-        # the scheduler's notes: whether it has us in one of its queues, and the round in which we last had a turn
+        # the scheduler's notes: with whom we share our turns, whether it has us in one of its queues, and the round in
+        # which we last had a turn
+        self.share: Share = session.outbox.nobody
         self.ready = False
         self.served_in = -1
         self._chunks: deque[Piece] = deque()
@@ -91,6 +95,15 @@ class Stream:
         return self.opening is Opening.ANSWERED
 
     # -- the application ----------------------------------------------------------------------------------------------
+
+    def belong_to(self, user: str) -> None:
+        """Take turns among the streams of ``user``, who takes turns with other users."""
+        outbox, was_ready = self.session.outbox, self.ready
+        if was_ready:
+            outbox.remove_ready(self)
+        self.share = outbox.share(user)
+        if was_ready:
+            outbox.add_ready(self)
 
     def send(self, data: bytes) -> None:
         """Queue ``data`` without copying it; after ``end`` or a reset it is dropped."""
