@@ -189,3 +189,25 @@ class Seen:
     address: str | None = None
     version: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A one-time link, by which an agent's next copy is downloaded."""
+
+    digest: bytes = field(repr=False)
+    """SHA-256 of the secret in its address, 32 bytes."""
+    agent: str
+    proxy: str
+    """The Proxy's address that the copy is made for."""
+    by: str
+    """Who made it: a user of the Proxy's system."""
+    created: float
+    expires: float
+    used: float | None = None
+    """When the copy was handed out."""
+
+    @property
+    def id(self) -> str:
+        """What it is called in lists: the beginning of its digest."""
+        return self.digest.hex()[:12]

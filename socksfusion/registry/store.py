@@ -25,6 +25,7 @@ from socksfusion.registry.database import (
     revision,
     transaction,
 )
+from socksfusion.registry.links import Links
 from socksfusion.registry.rows import SCAN_COLUMNS, agent_of, key_of, read_clients, scan_of
 from socksfusion.registry.scans import Scans
 from socksfusion.registry.schema import Agent, AgentKey, Scan, Seen, Snapshot
@@ -38,7 +39,7 @@ __all__ = ["Agent", "AgentKey", "RefusedChange", "Registry", "RegistryError", "S
 class Registry(Agents):
     """An open registry. It may move between threads, and only one may use it at a time.
 
-    Agents by its own methods, the rest by ``clients`` and ``scans``. ``now`` gives Unix seconds.
+    Agents by its own methods, the rest by ``clients``, ``scans`` and ``links``. ``now`` gives Unix seconds.
     """
 
     def __init__(self, path: Path, connection: sa.Connection, now: Callable[[], float]) -> None:
@@ -48,6 +49,8 @@ class Registry(Agents):
         """The accounts of clients."""
         self.scans = Scans(self._session)
         """The scans and what they found."""
+        self.links = Links(self._session)
+        """The one-time links to copies."""
         self._file = file_identity(path)
         self._served = ServedLock(path.with_suffix(".served"))
 

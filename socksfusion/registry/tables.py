@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that makes the tables below; a registry at another one is of another version."""
 
 metadata = MetaData()
@@ -157,4 +157,17 @@ reserved_ports = Table(
     Column("agent", String(64), nullable=False),  # the one whose it was; its clients may still be set to it
     Column("kind", String(5), CheckConstraint("kind IN ('agent', 'scan')"), nullable=False),
     Column("until", Float, nullable=False),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("agent", String(64), ForeignKey("agents.name", ondelete="CASCADE"), nullable=False),
+    Column("proxy", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("used", Float),
+    Index("links_agent", "agent"),
 )
