@@ -141,7 +141,16 @@ class AgentCopy:
 
         Raises ``UsageError`` where that name is taken, and ``CopyError`` where it can't be written.
         """
-        text = _TEMPLATE.format(
+        try:
+            create_private(path, self.text().encode())
+        except FileExistsError:
+            raise UsageError(f"{shown(path)} exists already; give another name by --out, or move it away")
+        except PrivateFileError as error:
+            raise CopyError(str(error))
+
+    def text(self) -> str:
+        """The copy as it stands in its file, with the private key."""
+        return _TEMPLATE.format(
             version=1 if not self.scope and self.expires is None else 2,
             agent=self.agent,
             proxy=self.proxy,
@@ -150,12 +159,6 @@ class AgentCopy:
             certificate=self.certificate_pem.decode(),
             key=self.key_pem.decode(),
         )
-        try:
-            create_private(path, text.encode())
-        except FileExistsError:
-            raise UsageError(f"{shown(path)} exists already; give another name by --out, or move it away")
-        except PrivateFileError as error:
-            raise CopyError(str(error))
 
     def _agreed_lines(self) -> str:
         lines = []

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
@@ -26,6 +27,9 @@ from socksfusion.log import printable
 ALPN = b"socksfusion/1"
 """The tunnel's name in the handshake (RFC 7301); the number is the protocol's major version."""
 
+HTTP = b"http/1.1"
+"""The link site's name in the handshake."""
+
 _ENABLE_PARTIAL_WRITE = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE of openssl/ssl.h, which pyOpenSSL doesn't export
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
@@ -36,14 +40,58 @@ class WrongProxyName(OperatorError):
     """The Proxy that answered is not called as the Agent called it."""
 
 
-def proxy_context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Context:
-    """The Proxy's side: an agent's certificate from the CA is required.
+def proxy_context(
+    ca_pem: bytes, certificate_pem: bytes, key_pem: bytes, site: SSL.Context | None = None
+) -> SSL.Context:
+    """The Proxy's side: who offers the tunnel must show an agent's certificate from the CA.
+
+    Who offers ``HTTP`` instead is asked for no certificate and gets ``site``'s; who offers neither may show one or not.
+    Only ``is_tunnel`` tells whom to let at the tunnel's parsers.
 
     Raises ``ValueError`` where a PEM text is damaged, and ``SSL.Error`` where certificate and key don't fit.
     """
     context = _context(ca_pem, certificate_pem, key_pem)
-    context.set_alpn_select_callback(_select_alpn)
+    # no callback is called for a client without ALPN: this holds for it
+    context.set_verify(SSL.VERIFY_PEER, _note_verdict)
+    context.set_alpn_select_callback(lambda connection, offered: _select_alpn(connection, offered, site))
     return context
+
+
+def _select_alpn(connection: SSL.Connection, offered: list[bytes], site: SSL.Context | None) -> Any:
+    # OpenSSL asks before it decides whether to request a certificate, so this very connection can be told
+    if ALPN in offered:
+        # the context's verdict stays with it
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        return ALPN
+    if HTTP in offered:
+        connection.set_verify(SSL.VERIFY_NONE)
+        if site is not None:
+            connection.set_context(site)
+        return HTTP
+    # a stranger's offer is no error here: the carrier asks is_tunnel()
+    return SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def site_context(chain_pem: bytes, key_pem: bytes) -> SSL.Context:
+    """For the link site alone: a certificate with those between it and its CA; nobody is asked for one.
+
+    Raises ``ValueError`` where a PEM text is damaged, and ``SSL.Error`` where certificate and key don't fit.
+    """
+    first, *others = x509.load_pem_x509_certificates(chain_pem)
+    context = _bare_context()
+    context.use_certificate(first)
+    for other in others:
+        context.add_extra_chain_cert(crypto.X509.from_cryptography(other))
+    context.use_privatekey(_any_key(key_pem))
+    context.check_privatekey()
+    context.set_verify(SSL.VERIFY_NONE)
+    context.set_alpn_select_callback(lambda _, offered: HTTP if HTTP in offered else SSL.NO_OVERLAPPING_PROTOCOLS)
+    return context
+
+
+def _any_key(pem: bytes) -> Any:
+    # a certificate that browsers trust has a key of a kind that its CA takes
+    return serialization.load_pem_private_key(pem, None)
 
 
 def agent_context(copy: AgentCopy) -> SSL.Context:
@@ -54,14 +102,7 @@ def agent_context(copy: AgentCopy) -> SSL.Context:
 
 
 def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_METHOD)
-    context.set_min_proto_version(SSL.TLS1_3_VERSION)
-    context.set_tls13_ciphersuites(_CIPHERS)
-    # OpenSSL still sends tickets under these settings (openssl#8077), but dead ones: no session is kept for them
-    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    # pyOpenSSL sets it; with it one call to send() makes one record of 16 KiB instead of taking all
-    context.clear_mode(_ENABLE_PARTIAL_WRITE)
+    context = _bare_context()
     store = context.get_cert_store()
     assert store is not None  # a context always has one
     store.add_cert(crypto.X509.from_cryptography(load_certificate(ca_pem)))
@@ -72,9 +113,16 @@ def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Conte
     return context
 
 
-def _select_alpn(_connection: SSL.Connection, offered: list[bytes]) -> Any:
-    # a stranger's offer is no error here: the carrier asks is_tunnel() and says why it ends
-    return ALPN if ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+def _bare_context() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_tls13_ciphersuites(_CIPHERS)
+    # OpenSSL still sends tickets under these settings (openssl#8077), but dead ones: no session is kept for them
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    # pyOpenSSL sets it; with it one call to send() makes one record of 16 KiB instead of taking all
+    context.clear_mode(_ENABLE_PARTIAL_WRITE)
+    return context
 
 
 def _note_verdict(connection: SSL.Connection, certificate: crypto.X509, code: int, _depth: int, ok: int) -> bool:
@@ -103,8 +151,13 @@ def refused_issuer(connection: SSL.Connection) -> str | None:
 
 
 def is_tunnel(connection: SSL.Connection) -> bool:
-    """Whether both ends agreed on our ALPN name; ask after the handshake."""
-    return connection.get_alpn_proto_negotiated() == ALPN
+    """Whether both ends agreed on our ALPN name and the peer showed a certificate; ask after the handshake."""
+    return connection.get_alpn_proto_negotiated() == ALPN and connection.get_peer_certificate() is not None
+
+
+def is_guest(connection: SSL.Connection) -> bool:
+    """Whether the peer wants no tunnel and showed no certificate: it is the link site's; ask after the handshake."""
+    return connection.get_alpn_proto_negotiated() != ALPN and connection.get_peer_certificate() is None
 
 
 def peer_key_digest(connection: SSL.Connection) -> bytes:

@@ -101,6 +101,13 @@ class AgentGate(Service):
         self._visits.add(visit)
         self._settled[visit] = settled
 
+    def guest(self, visit: Visit) -> Callable[[], None]:
+        """It wants the link site, and is no visit any more; gives what to call when it is gone."""
+        self._visits.discard(visit)
+        if self._emptied is not None and not self._visits:
+            self._emptied.callback(None)
+        return self._settled.pop(visit)
+
     def judge(self, visit: Visit) -> None:
         """Welcome or refuse a visitor that has said hello, or ask the registry or its rival first."""
         if visit.over or visit.hello is None:

@@ -22,13 +22,13 @@ class Guessing:
         self._refusals = refusals
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def failed(self, peer: str) -> Deferred[None]:
-        """``peer`` (``address:port``) gave a wrong login: fires when the failure is to be answered.
+    def failed(self, peer: str, rule: str = "login", why: str = "a wrong user name or password") -> Deferred[None]:
+        """``peer`` (``address:port``) gave a wrong login, or a wrong link: fires when the failure is to be answered.
 
         To be cancelled where the Client goes away before.
         """
         delay = self._count(_source(peer))
-        self._refusals.refuse("login", peer, "a wrong user name or password")
+        self._refusals.refuse(rule, peer, why)
         answer: Deferred[None] = Deferred(lambda _: call.cancel())
         call: IDelayedCall = self._clock.callLater(delay, answer.callback, None)
         return answer

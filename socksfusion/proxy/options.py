@@ -37,7 +37,7 @@ class Options(ProgramOptions):
         "Takes in agents over TLS and serves SOCKS5 clients, whose connections the agents make. Endpoint strings are "
         "Twisted's, such as tcp:1080:interface=127.0.0.1 or unix:/run/socks. Sizes may end in KiB or MiB."
     )
-    paths = ("audit", "state", "authorized-keys")
+    paths = ("audit", "state", "authorized-keys", "links-certificate", "links-key")
 
     optParameters: ClassVar[Sequence[Parameter]] = [
         text("agents", "tcp:443", "endpoint that agents connect to; TLS is always laid over it", endpoints.checked),
@@ -59,6 +59,9 @@ class Options(ProgramOptions):
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("state", f"folder that 'socksfusion init' made, by default the variable {STATE_VARIABLE}"),
         path("authorized-keys", "public keys that may use the manhole, by default authorized_keys in the state folder"),
+        text("links", None, "endpoint of the link site alone, over TLS; --agents has the site too", endpoints.checked),
+        path("links-certificate", "the link site's certificate and chain, PEM, by default the installation's"),
+        path("links-key", "its private key, PEM; both are read anew once an hour"),
         seconds("handshake", limits.HANDSHAKE_SECONDS, "limit of an agent's TLS handshake and hello together"),
         seconds("negotiation", limits.NEGOTIATION_SECONDS, "limit of a client's SOCKS greeting and request together"),
         seconds(
@@ -94,6 +97,8 @@ class Options(ProgramOptions):
             self["state"] = os.path.abspath(variable)
         if self["authorized-keys"] is None:
             self["authorized-keys"] = os.path.join(self["state"], "authorized_keys")
+        if (self["links-certificate"] is None) != (self["links-key"] is None):
+            raise usage.UsageError("--links-certificate and --links-key belong together")
         refuse_open_ports(self["clients"], self["ports-interface"], self["authentication"])
         if self["manhole"] is not None:
             self["manhole"] = manhole_endpoint(self["manhole"])

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion import limits
+from socksfusion.identity.tls import is_guest
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel import carrier_socket, eager
 from socksfusion.tunnel.checks import Checks
@@ -29,13 +30,22 @@ from socksfusion.wire.yamux.joining import join_data
 from socksfusion.wire.yamux.session import Session
 
 
+class GuestProtocol(Protocol):
+    """What serves a connection whose TLS stands, and which is no tunnel."""
+
+    def take(self, pieces: list[bytes]) -> None:
+        """Plaintext that came with the handshake's end."""
+        raise NotImplementedError
+
+
 @implementer(IPushProducer)
 class Carrier(Protocol):
     """The Protocol over a carrier's TCP connection.
 
     ``peer`` names the other end for logs (``address:port``). Attributes of use to others: ``session``, ``tls_failure``
     (why TLS ended, or None), ``failure`` (the protocol error that ended the session, or None), ``last_received``
-    (seconds), ``closing`` (whether its end has begun), ``gone`` (whether the connection is lost).
+    (seconds), ``closing`` (whether its end has begun), ``gone`` (whether the connection is lost),
+    ``given_away`` (whether a guest has it).
     """
 
     def __init__(
@@ -48,6 +58,7 @@ class Carrier(Protocol):
         *,
         server: bool,
         server_name: str | None = None,
+        guests: Callable[[TLSMachine], GuestProtocol] | None = None,
     ) -> None:
         self.reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
@@ -55,6 +66,7 @@ class Carrier(Protocol):
         self.tls = TLSMachine(context, server=server, server_name=server_name)
         self.session = make_session(reactor.seconds())
         self._refusals = refusals
+        self._guests = guests
         self.peer = "unknown"
         self.failure: Exception | None = None
         self.tls_failure: TLSFailed | None = None
@@ -65,6 +77,7 @@ class Carrier(Protocol):
         self.lost_why = ""
         self.closing = False
         self.gone = False
+        self.given_away = False
         self._aborted = False
         self._write_paused = False
         self._flush_due = False
@@ -100,6 +113,9 @@ class Carrier(Protocol):
                     self.abort(f"no TLS handshake within {limits.HANDSHAKE_BYTES} bytes")
                 return
             self.handshaken = True
+            if self._guests is not None and is_guest(tls.connection):
+                self._give_away(self._guests(tls), pieces)
+                return
             self.transport.bufferSize = limits.CARRIER_READ_BYTES  # type: ignore[union-attr]
             self.owner.handshaken(self)
         self._receive(pieces, now)
@@ -109,6 +125,17 @@ class Carrier(Protocol):
             self.end()
         elif self.session.wants_to_send:
             self.flush_soon()
+
+    def _give_away(self, guest: "GuestProtocol", pieces: list[bytes]) -> None:
+        """The connection is no tunnel, for good: no byte of it comes to the session."""
+        transport: Any = self.transport
+        self.closing = self.given_away = True
+        transport.unregisterProducer()
+        # on this object, for Twisted's wrappers keep a reference to it
+        self.dataReceived = guest.dataReceived  # type: ignore[method-assign]
+        self.connectionLost = guest.connectionLost  # type: ignore[method-assign]
+        guest.makeConnection(transport)
+        guest.take(pieces)
 
     def _receive(self, pieces: list[bytes], now: float) -> None:
         receive, handlers = self.session.receive_data, self._handlers

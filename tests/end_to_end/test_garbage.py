@@ -120,6 +120,7 @@ def test_what_a_burst_had_suppressed_is_told_soon(serving: Installation, proxy: 
 def test_tls_client_without_a_certificate(serving: Installation, proxy: Program) -> None:
     """Not one byte of ours is said to it."""
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["socksfusion/1"])
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
 
