@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from socksfusion.cli.agent_bundle import save_bundle
+from socksfusion.cli.agent_link import link, links
 from socksfusion.cli.agent_report import as_json, as_lines, as_table
 from socksfusion.cli.agent_rights import port, remove, restore, revoke, tell_token, token
 from socksfusion.cli.completion import agent_names
@@ -226,5 +227,5 @@ def show(name: str, wants_json: bool) -> None:
         click.echo(as_lines(found, served, keys))
 
 
-for command in (revoke, restore, remove, port, token):
+for command in (revoke, restore, remove, port, token, link, links):
     agent.add_command(command)
