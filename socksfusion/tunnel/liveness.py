@@ -26,7 +26,12 @@ _BATCHED_FROM_BUCKETS = 10
 
 
 def suspended_seconds() -> float:
-    """How long this machine has slept since it started: what CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not."""
+    """How long this machine has slept since it started: what CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not.
+
+    0 on systems without the two: there a carrier that died in the sleep is noticed by its pings.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 

@@ -24,6 +24,9 @@ from tests.end_to_end.network import Target, echo, receive_exactly, socks_connec
 from tests.end_to_end.programs import Installation, free_port, installation
 from tests.end_to_end.raw_agent import DATA, HELLO, SYN, frame, record
 
+pytest.importorskip("spnego")
+from tests.end_to_end.outbound_proxies import BASIC, squid
+
 MAIN = "from socksfusion.cli.agent_program import main; main()"
 LINE = re.compile(r"\[(ok|!!|--)\] (\w+): ([ -~]+[.?!])")
 WAY = ["copy", "clock", "name", "tcp", "tls", "protocol", "certificate", "registration", "policy", "target"]
@@ -161,6 +164,16 @@ class TestTheWay:
         visit = Visit(doctored, copy, "--proxy=no-such-host.invalid:443")
         failed(visit, ExitCode.NAME, "name", "no-such-host.invalid can't be resolved", "DNS")
 
+    def test_dns_that_is_dead(self, network: Network, tmp_path: Path) -> None:
+        """The only server that the machine knows does not answer."""
+        network.near.bind_file("nameserver 198.51.100.53\n", "/etc/resolv.conf", tmp_path)
+        try:
+            with installation(tmp_path, network.near.prefix) as made:
+                visit = Visit(made, made.add_agent("demo"), "--proxy=proxy.example.org:443")
+        finally:
+            network.near.run("umount /etc/resolv.conf")
+        failed(visit, ExitCode.NAME, "name", "proxy.example.org can't be resolved", "DNS")
+
     def test_a_port_that_is_closed(self, doctored: Installation, copy: Path) -> None:
         port = free_port()
         failed(Visit(doctored, copy, at(port)), ExitCode.UNREACHABLE, "tcp", f"localhost:{port} refused")
@@ -197,6 +210,23 @@ class TestTheWay:
         with Target(refuse) as proxy:
             visit = Visit(doctored, copy, f"--outbound-proxy=http://127.0.0.1:{proxy.port}")
         failed(visit, ExitCode.OUTBOUND, "outbound", f"http://127.0.0.1:{proxy.port}", *texts)
+
+    @pytest.mark.parametrize(
+        ("login", "text"),
+        [(BASIC, "wants a login"), ("http_access deny all\n", "403 Forbidden; ask who runs it to allow CONNECT")],
+        ids=["407", "403"],
+    )
+    def test_a_real_proxy_of_the_network(self, doctored: Installation, copy: Path, login: str, text: str) -> None:
+        with squid(login) as proxy:
+            visit = Visit(doctored, copy, f"--outbound-proxy=http://127.0.0.1:{proxy.port}")
+        failed(visit, ExitCode.OUTBOUND, "outbound", f"http://127.0.0.1:{proxy.port}", text)
+
+    def test_a_real_proxy_that_lets_it_out(self, doctored: Installation, copy: Path) -> None:
+        with squid() as proxy:
+            visit = Visit(doctored, copy, f"--outbound-proxy=http://127.0.0.1:{proxy.port}")
+        assert visit.code == 0
+        assert ("ok", "outbound") in [(mark, step) for mark, step, _ in visit.told]
+        assert "registered as demo" in visit.out
 
     def test_the_networks_own_proxy_is_not_there(self, doctored: Installation, copy: Path) -> None:
         visit = Visit(doctored, copy, f"--outbound-proxy=socks5://127.0.0.1:{free_port()}")

@@ -204,3 +204,8 @@ class TestSleep:
 
     def test_the_clocks_of_this_machine_differ_by_its_sleep_only(self) -> None:
         assert abs(suspended_seconds() - suspended_seconds()) < 1
+
+    def test_a_system_without_that_clock_never_slept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr("time.CLOCK_BOOTTIME")
+        monkeypatch.delattr("time.clock_gettime")
+        assert suspended_seconds() == 0
