@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from socksfusion import limits
-from socksfusion.log import make_logger
+from socksfusion.log import make_logger, printable
 from socksfusion.registry.database import RegistryError
 from socksfusion.registry.schema import Snapshot
 from socksfusion.registry.store import Registry
@@ -65,11 +65,19 @@ class RegistryWatch(Service):
         self._observers.append(changed)
 
     def startService(self) -> None:
-        """Open the registry and read it, before the first connection can ask; raises ``RegistryError``."""
+        """Open the registry and read it, before the first connection can ask.
+
+        Raises ``RegistryError``, also where another Proxy works with it: what each of two would write of the running
+        scans is wrong, such as a gap that the other one knows nothing of.
+        """
         registry = Registry.open(self._path)
         try:
             if not registry.serve():
-                _log.warn("another Proxy works with this state folder; give each Proxy a folder of its own")
+                folder = printable(str(self._path.parent))
+                raise RegistryError(
+                    f"another Proxy works with the state folder {folder}; end that one first, or give this one a "
+                    "folder of its own by --state"
+                )
             self.snapshot = registry.snapshot()
             self._loaded = (registry.data_version(), registry.generation)
         except RegistryError:
