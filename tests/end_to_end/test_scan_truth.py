@@ -227,3 +227,17 @@ class TestByCommand:
         assert sum("can't be opened" in line for line in proxy.log) == 1
         assert wait_scan(installed, started["id"], lambda shown: not shown["port_trouble"])
         assert opens(port)
+
+
+def test_a_port_works_as_soon_as_the_command_is_back(installed: Installation) -> None:
+    """The next line of a script is the tool: were it early, it would call every port closed."""
+    copy = installed.add_agent("demo")
+    installed.start_proxy()
+    installed.start_agent(copy)
+    for _ in range(3):
+        port = free_port()
+        installed.admin("scan", "start", "demo", "--port", str(port))
+        assert opens(port)
+    port = free_port()
+    installed.admin("agent", "port", "demo", str(port))
+    assert opens(port)
