@@ -43,7 +43,9 @@ class Parser:
     def parseStreamClient(self, reactor: Any, *args: object, **kwargs: object) -> IStreamClientEndpoint:
         """The endpoint. Raises ``EndpointStringError`` for what can't be used; nothing that is given goes unread."""
         if args:
-            raise EndpointStringError(f"socksfusion: {args[0]!r} has no name; write host=… and port=…")
+            raise EndpointStringError(
+                f"socksfusion: {args[0]!r} has no name; write host=… and port=…, and a colon within a value as \\:"
+            )
         given = {name: str(value) for name, value in kwargs.items()}
         for name in given:
             if name not in _NAMES:
@@ -53,8 +55,9 @@ class Parser:
                 raise EndpointStringError(f"socksfusion: {name} is missing: the target's")
         host, port = _host_port("proxy", given.get("proxy", _DEFAULT_PROXY))
         proxy = Proxy(reactor, host, port, login=_login(given), tls=_tls(given, host))
+        target_port = _port("port", given["port"])
         try:
-            return proxy.target(given["host"], _port("port", given["port"]))
+            return proxy.target(given["host"], target_port)
         except ValueError as error:
             raise EndpointStringError(f"socksfusion: host: {error}")
 

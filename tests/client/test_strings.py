@@ -73,11 +73,12 @@ def test_with_tls_the_first_byte_is_a_handshakes(tmp_path: Path, ca: bool) -> No
     ("text", "complaint"),
     [
         ("www.example:443", "has no name"),
+        ("host=h:port=1:proxy=p:1080", r"'1080' has no name; .* a colon within a value as \\:$"),
         ("host=h", "port is missing"),
         ("port=1", "host is missing"),
         ("host=:port=1", "host is missing"),
         ("host=h:port=0", "no port"),
-        ("host=h:port=http", "no port"),
+        ("host=h:port=http", "^socksfusion: port: 'http' is no port"),
         ("host=h:port=70000", "no port"),
         ("host=h:port=1:agnet=acme", "unknown argument 'agnet'"),
         ("host=h:port=1:token=abc", "unknown argument 'token'"),
