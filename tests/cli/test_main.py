@@ -14,6 +14,7 @@ from tests.cli.conftest import Command, process
 COMMANDS = [
     ["init"],
     *(["agent", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "remove", "port", "token")),
+    *(["agent", name] for name in ("link", "links")),
     *(["client", name] for name in ("add", "list", "show", "renew", "revoke", "restore", "agents", "allow")),
     ["release", "import"],
     *(["scan", name] for name in ("start", "list", "show", "stop", "prune", "watch")),
