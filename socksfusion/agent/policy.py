@@ -52,7 +52,7 @@ class Agreed:
     """When it is over (Unix seconds)."""
 
     def __str__(self) -> str:
-        networks = ", ".join(map(str, self.scope)) or "no networks, so the Agent's own rules alone decide"
+        networks = ", ".join(map(str, self.scope)) or "none, so the Agent's own rules alone decide"
         over = "" if self.expires is None else f"; until {datetime.fromtimestamp(self.expires, UTC):%Y-%m-%dT%H:%M:%SZ}"
         return f"agreed scope: {networks}{over}"
 

@@ -78,7 +78,7 @@ def start(
     """
     now, token = time.time(), mint_token()
     if port is not None and not is_free(port):
-        raise UsageError(f"another program has port {port} on 127.0.0.1; take another")
+        raise UsageError(f"port {port} on 127.0.0.1 is in use, by an agent, a scan or another program; take another")
     wanted = Scan(
         secrets.token_hex(8),
         agent,

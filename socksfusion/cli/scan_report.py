@@ -107,7 +107,7 @@ def gaps_as_lines(gaps: Sequence[Gap], untested: Sequence[Untested], totals: Sca
     missing = totals.cut + totals.not_tested - len(untested)
     if missing > 0:
         lines.append(f"and {missing:,} more that were only counted")
-    return "\n".join(lines or ["no gaps"])
+    return "\n".join(lines or ["no gaps, and nothing was cut or not tested"])
 
 
 def _target_line(one: Untested) -> str:

@@ -160,8 +160,10 @@ class Accounts:
         """Why ``access`` has no right to the agent ``name``, or None."""
         snapshot = self._snapshot()
         agent = snapshot.agents.get(name)
-        if agent is None or agent.shut_out(self._wall()):
+        if agent is None:
             return WhyNot("unregistered", f"agent {name} is not registered")
+        if agent.shut_out(self._wall()):
+            return WhyNot("unregistered", f"agent {name} {'is revoked' if agent.revoked else 'has expired'}")
         if agent.uninstalled:
             return WhyNot("uninstalled", f"agent {name} was removed by its admin")
         scan = None

@@ -341,7 +341,7 @@ def test_a_request_narrows_and_never_widens() -> None:
 
 
 def test_what_was_agreed_is_told_in_a_line() -> None:
-    assert str(Agreed()) == "agreed scope: no networks, so the Agent's own rules alone decide"
+    assert str(Agreed()) == "agreed scope: none, so the Agent's own rules alone decide"
     agreed = Agreed(parse_networks(("10.0.0.0/8", "192.0.2.7")), 1_796_000_000.0)
     assert str(agreed) == "agreed scope: 10.0.0.0/8, 192.0.2.7/32; until 2026-11-30T00:53:20Z"
 

@@ -106,7 +106,7 @@ def test_a_port_that_a_program_has_is_passed_over(staffed: Command, monkeypatch:
         assert "no port is free for the scan; name one by --port" in told(staffed("scan", "start", "acme"))
         result = staffed("scan", "start", "acme", "--port", str(taken))
         assert result.exit_code == 2
-        assert f"another program has port {taken}" in told(result)
+        assert f"port {taken} on 127.0.0.1 is in use" in told(result)
 
 
 def test_two_scans_have_two_ports(staffed: Command) -> None:
