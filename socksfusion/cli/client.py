@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from socksfusion.cli.client_report import as_json, as_lines, as_table
-from socksfusion.cli.completion import client_names
+from socksfusion.cli.completion import agent_lists, client_names
 from socksfusion.cli.parameters import NONE, Names, Networks, examples, narrowing_option
 from socksfusion.cli.state_option import open_registry, state_option
 from socksfusion.errors import UsageError
@@ -36,7 +36,14 @@ _all_option = click.option("--all", "all_agents", is_flag=True, help="All agents
     epilog=_examples("add alice --agents acme,bolt", "add scanner --all --allow 10.20.0.0/16"),
 )
 @click.argument("name")
-@click.option("--agents", metavar="NAME,...", type=Names(), default=(), help="The agents that it may use.")
+@click.option(
+    "--agents",
+    metavar="NAME,...",
+    type=Names(),
+    default=(),
+    shell_complete=agent_lists,
+    help="The agents that it may use.",
+)
 @_all_option
 @narrowing_option
 @state_option
@@ -138,7 +145,7 @@ def restore(name: str) -> None:
     epilog=_examples("agents alice acme,bolt", "agents alice --all", "agents alice none"),
 )
 @_name_argument
-@click.argument("agents", metavar="AGENT,...|none", required=False)
+@click.argument("agents", metavar="AGENT,...|none", required=False, shell_complete=agent_lists)
 @_all_option
 @state_option
 def agents(name: str, agents: str | None, all_agents: bool) -> None:

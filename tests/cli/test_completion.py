@@ -42,6 +42,13 @@ def test_commands_and_names(filled: Registry, folder: StateFolder) -> None:
     assert offered(folder, "socksfusion scan stop ") == ["0123"]
 
 
+def test_names_between_commas(filled: Registry, folder: StateFolder) -> None:
+    assert offered(folder, "socksfusion client agents alice ") == ["acme", "bolt"]
+    assert offered(folder, "socksfusion client agents alice acme,") == ["acme,bolt"]
+    assert offered(folder, "socksfusion client add bob --agents acme,b") == ["acme,bolt"]
+    assert offered(folder, "socksfusion agent show acme,") == []
+
+
 def test_a_prompt_is_no_place_for_errors(folder: StateFolder) -> None:
     assert offered(folder, "socksfusion agent show ") == []
 
