@@ -103,7 +103,7 @@ HELD_OPENS: Final = 4096
 RIGHTS_SECONDS: Final = 1.0
 """Between two looks for live streams whose rights end by time; what a command changes is noticed at once."""
 CLIENT_OPEN_SECONDS: Final = 180.0
-"""What the endpoint for Twisted programs waits for a Proxy's reply: more than a hold and the longest connect timeout."""
+"""What the endpoint for Twisted programs waits for a Proxy's reply: above a hold and the longest connect timeout."""
 
 # -- datagrams (UDP ASSOCIATE) ------------------------------------------------------------------------------------
 ASSOCIATION_IDLE_SECONDS: Final = 60.0
@@ -141,7 +141,7 @@ FRAME_BODY_BYTES: Final = 128 * KIB
 STREAMS_PER_SESSION: Final = 16384
 """Open streams of one session."""
 STREAMS_SHARE: Final = 3
-"""A user of a session may have so many times the streams that are free: alone three quarters of all; more opens wait."""
+"""A user of a session may have so many times the streams that are free: alone three quarters of all; more wait."""
 UNACKNOWLEDGED_STREAMS: Final = 256
 """Streams opened and not yet acknowledged: the opener waits at it, the acceptor resets above it."""
 TOMBSTONES: Final = 16384

@@ -16,6 +16,9 @@ EXAMPLES = {"proxy.toml": ProxyOptions, "agent.toml": AgentOptions}
 WITHOUT_DEFAULT = {
     "audit",
     "control",
+    "links",
+    "links-certificate",
+    "links-key",
     "state",
     "copy",
     "manhole",

@@ -17,6 +17,11 @@ UNITS = {
     "socksfusion-agent.service": {ExitCode.USAGE, ExitCode.STATE, ExitCode.REPLACED, ExitCode.NOT_REGISTERED},
 }
 
+ARGUMENTS = {
+    "socksfusion-proxy.service": ["--config", "/etc/socksfusion/proxy.toml"],
+    "socksfusion-agent.service": ["--copy", "${CREDENTIALS_DIRECTORY}/copy"],
+}
+
 
 def value(unit: str, key: str) -> str:
     found: list[str] = re.findall(rf"^{key}=(.*)$", (ETC / unit).read_text(), re.MULTILINE)
@@ -25,11 +30,11 @@ def value(unit: str, key: str) -> str:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_it_starts_a_console_script_with_the_example_configuration(unit: str) -> None:
+def test_it_starts_a_console_script_with_what_it_is_given(unit: str) -> None:
     program, *arguments = shlex.split(value(unit, "ExecStart"))
     name = unit.removesuffix(".service")
     assert Path(program).name == name
-    assert arguments == ["--config", f"/etc/socksfusion/{name.removeprefix('socksfusion-')}.toml"]
+    assert arguments == ARGUMENTS[unit]
 
 
 @pytest.mark.parametrize("unit", UNITS)

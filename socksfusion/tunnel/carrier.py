@@ -134,7 +134,7 @@ class Carrier(Protocol):
         # on this object, for Twisted's wrappers keep a reference to it
         self.dataReceived = guest.dataReceived  # type: ignore[method-assign]
         self.connectionLost = guest.connectionLost  # type: ignore[method-assign]
-        guest.makeConnection(transport)
+        guest.makeConnection(transport)  # type: ignore[no-untyped-call]
         guest.take(pieces)
 
     def _receive(self, pieces: list[bytes], now: float) -> None:

@@ -26,14 +26,17 @@ def test_revoke_and_restore(ready: Command, registry: Registry) -> None:
 def test_port(ready: Command, registry: Registry) -> None:
     ready("agent", "add", "acme")
     ready("agent", "add", "other")
-    assert "127.0.0.1:1081" in ready("agent", "port", "acme", "1081").stdout
-    assert registry.agent("acme").port == 1081
-    taken = ready("agent", "port", "other", "1081")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert f"127.0.0.1:{port}" in ready("agent", "port", "acme", str(port)).stdout
+    assert registry.agent("acme").port == port
+    taken = ready("agent", "port", "other", str(port))
     assert taken.exit_code == 2
-    assert "port 1081 is agent acme's" in told(taken)
+    assert f"port {port} is agent acme's" in told(taken)
     assert ready("agent", "port", "acme", "none").exit_code == 0
     assert registry.agent("acme").port is None
-    assert ready("agent", "port", "other", "1081").exit_code == 0
+    assert ready("agent", "port", "other", str(port)).exit_code == 0
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "1e3", "٤", "", "all", "100000"])
