@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from socksfusion.cli.agent_bundle import save_bundle
+from socksfusion.cli.agent_bundle import bundle_option, check_outputs, executable_option, save_bundle, tell_bundle
 from socksfusion.cli.agent_link import link, links
 from socksfusion.cli.agent_report import as_json, as_lines, as_table
 from socksfusion.cli.agent_rights import port, remove, restore, revoke, tell_token, token
@@ -57,19 +57,8 @@ _EXPIRES_HELP = "How long it may come in, such as 14d, from now on"
     "--scope", metavar="CIDR,...", type=Networks(), default=(), help=f"{_SCOPE_HELP}  [default: none was agreed]"
 )
 @click.option("--expires", metavar="TIME", type=Until(), help=f"{_EXPIRES_HELP}.  [default: never]")
-@click.option(
-    "--bundle",
-    metavar="FILE.zip",
-    type=click.Path(path_type=Path),
-    help="Write no copy but a bundle: the copy, the Agent's executable, recipes and a page.",
-)
-@click.option(
-    "--executable",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The executable for the bundle; its signature and list of parts lie beside it.  "
-    "[default: what `release import` kept]",
-)
+@bundle_option
+@executable_option
 @_out_option
 @state_option
 def add(
@@ -87,8 +76,7 @@ def add(
 
     NAME is 1 to 64 of the characters a-z A-Z 0-9 . _ -, the first a letter or digit.
     """
-    if bundle is not None and out is not None:
-        raise UsageError("--bundle and --out exclude each other: the copy lies in the bundle")
+    check_outputs(bundle, out)
     state, secret = given_state().open(), mint_token()
     until = _moment(expires)
     with Registry.open(state.registry_file) as registry:
@@ -105,10 +93,8 @@ def add(
         click.echo(f"Registered agent {name}; its copy for the Proxy at {copy.proxy} is {path}.")
         _tell_next(path)
     else:
-        click.echo(f"Registered agent {name} for the Proxy at {copy.proxy}; its bundle is {path}.")
-        click.echo(
-            "It holds a private key: hand it over by a way that nobody else can read. README.txt tells the rest."
-        )
+        click.echo(f"Registered agent {name}.")
+        tell_bundle(copy, path)
     tell_token(name, secret)
 
 
@@ -120,7 +106,8 @@ def _moment(span: float | None) -> float | None:
 @agent.command(
     short_help="Write a new copy for an agent.",
     epilog="\b\nExamples:\n  socksfusion agent renew acme --out acme-2.agent\n"
-    "  socksfusion agent renew acme --scope none --expires 14d --out acme-2.agent",
+    "  socksfusion agent renew acme --scope none --expires 14d --out acme-2.agent\n"
+    "  socksfusion agent renew acme --bundle acme-2.zip",
 )
 @click.argument("name", shell_complete=agent_names)
 @click.option("--proxy", metavar="HOST:PORT", help=f"{_PROXY_HELP}  [default: the kept one, or {_USUAL}]")
@@ -128,13 +115,24 @@ def _moment(span: float | None) -> float | None:
     "--scope", metavar="CIDR,...|none", type=Networks(none=True), help=f"{_SCOPE_HELP}  [default: what was agreed last]"
 )
 @click.option("--expires", metavar="TIME|never", help=f"{_EXPIRES_HELP}, or never.  [default: as it was]")
+@bundle_option
+@executable_option
 @_out_option
 @state_option
-def renew(name: str, proxy: str | None, scope: tuple[str, ...] | None, expires: str | None, out: Path | None) -> None:
+def renew(
+    name: str,
+    proxy: str | None,
+    scope: tuple[str, ...] | None,
+    expires: str | None,
+    bundle: Path | None,
+    executable: Path | None,
+    out: Path | None,
+) -> None:
     """Write a new copy for the agent NAME.
 
     The older copy works until the new one first connects; then the older one is refused for good.
     """
+    check_outputs(bundle, out)
     state = given_state().open()
     with Registry.open(state.registry_file) as registry:
         found = registry.agent(name)
@@ -143,18 +141,22 @@ def renew(name: str, proxy: str | None, scope: tuple[str, ...] | None, expires: 
             changes["expires"] = _moment(Until().convert(expires, None, None))
         agreed = {"scope": found.scope, "expires": found.expires, **changes}
         copy, issued = _mint(state, name, found.proxy if proxy is None else proxy, **agreed)
-        path = _save(copy, out)
+        path = _save(copy, out) if bundle is None else save_bundle(state, copy, executable, bundle)
         try:
             registry.renew_agent(name, issued.digest, copy.proxy if proxy is not None else None, **changes)
         except RegistryError:
             path.unlink()
             raise
-    click.echo(f"The new copy of agent {name} for the Proxy at {copy.proxy} is {path}.")
+    if bundle is None:
+        click.echo(f"The new copy of agent {name} for the Proxy at {copy.proxy} is {path}.")
+    else:
+        tell_bundle(copy, path)
     if found.revoked:
         click.echo(f"Agent {name} is revoked, and no copy of it works until: socksfusion agent restore {name}")
     else:
         click.echo("The older copy works until this one first connects.")
-    _tell_next(path)
+    if bundle is None:
+        _tell_next(path)
 
 
 def _mint(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from socksfusion.cli.agent_bundle import known_signers
 from socksfusion.cli.state_option import given_state, state_option
 from socksfusion.errors import UsageError
+from socksfusion.identity.agent_bundle import known_signers
 from socksfusion.identity.private_files import PrivateFileError, write_private
 from socksfusion.identity.release import SIGNERS, Release
 

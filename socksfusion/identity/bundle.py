@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from socksfusion import limits
 from socksfusion.errors import OperatorError
@@ -44,6 +44,12 @@ def mode_of(name: str) -> int:
 def pack(files: Mapping[str, bytes]) -> bytes:
     """The zip of these files by their names; the same files give the same bytes."""
     out = io.BytesIO()
+    pack_into(out, files)
+    return out.getvalue()
+
+
+def pack_into(out: IO[bytes], files: Mapping[str, bytes]) -> None:
+    """Write that zip to ``out``, which can seek."""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(files.items()):
             info = zipfile.ZipInfo(name, _LAID_OUT)
@@ -51,7 +57,6 @@ def pack(files: Mapping[str, bytes]) -> bytes:
             info.external_attr = (stat.S_IFREG | mode_of(name)) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
-    return out.getvalue()
 
 
 def read(path: Path) -> dict[str, bytes]:

@@ -138,3 +138,28 @@ def test_h4_what_is_not_the_releases_is_not_unpacked(tmp_path: Path, files: dict
     before = sorted(path for path in tmp_path.rglob("*"))
     assert unpack(tmp_path, pack(files)) is ExitCode.UNEXPECTED
     assert sorted(path for path in tmp_path.rglob("*") if path.name != "in.zip") == before
+
+
+def test_a_new_copy_in_a_bundle(run: Command, release: Path, tmp_path: Path) -> None:
+    run("init", "--name", "proxy.example")
+    run("release", "import", str(release))
+    run("agent", "add", "acme")
+    made = run("agent", "renew", "acme", "--scope", "10.20.0.0/16", "--bundle", "new.zip")
+    assert made.exit_code == 0, made.output
+    assert "The bundle of agent acme for the Proxy at proxy.example:443 is new.zip." in made.stdout
+    assert "The older copy works until this one first connects." in made.stdout
+    with zipfile.ZipFile("new.zip") as archive:
+        archive.extract("acme.agent", tmp_path)
+        assert archive.read("socksfusion-agent") == release.read_bytes()
+    (tmp_path / "acme.agent").chmod(0o600)
+    assert AgentCopy.load(tmp_path / "acme.agent").scope == ("10.20.0.0/16",)
+    keys = json.loads(run("agent", "show", "acme", "--json").stdout)["keys"]
+    assert len(keys) == 2
+
+
+def test_a_renewal_that_fails_leaves_no_key(run: Command, release: Path) -> None:
+    run("init", "--name", "proxy.example")
+    run("agent", "add", "acme")
+    assert "there is no release" in run("agent", "renew", "acme", "--bundle", "new.zip").stderr
+    assert run("agent", "renew", "acme", "--bundle", "new.zip", "--out", "new.agent").exit_code == 2
+    assert len(json.loads(run("agent", "show", "acme", "--json").stdout)["keys"]) == 1
