@@ -5,7 +5,6 @@ no command ends its connection, and nothing else.
 """
 
 import json
-import math
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -69,7 +68,8 @@ class Commands:
             return self._switch.pause(None)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise BadCommand("no span of time")
-        if not (math.isfinite(seconds) and 0 < seconds <= limits.PAUSE_LARGEST_SECONDS):
+        # NaN is in no range, and an integer may be larger than any float
+        if not 0 < seconds <= limits.PAUSE_LARGEST_SECONDS:
             raise BadCommand("no span of time")
         return self._switch.pause(float(seconds))
 

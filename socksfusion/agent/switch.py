@@ -1,7 +1,6 @@
 """The admin's own switch: a pause that cuts what is open, lets nothing be opened, and outlasts a restart."""
 
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from socksfusion import limits
 from socksfusion.durations import format_duration
 from socksfusion.identity.private_files import PrivateFileError, read_private, write_private
 from socksfusion.log import make_logger
-from socksfusion.wire.messages import Message, Paused, Resumed, StopScan
+from socksfusion.wire.messages import LAST_MOMENT, Message, Paused, Resumed, StopScan
 
 _log = make_logger()
 
@@ -160,6 +159,7 @@ def _parse(data: bytes) -> tuple[bool, float | None]:
     paused, until = fields.get("paused"), fields.get("until")
     if not isinstance(paused, bool) or isinstance(until, bool) or not isinstance(until, int | float | None):
         raise ValueError("it does not hold what it should")
-    if until is not None and not math.isfinite(until):
+    # NaN is in no range, and an integer may be larger than any float
+    if until is not None and not 0 <= until <= LAST_MOMENT:
         raise ValueError("it does not hold what it should")
     return paused, until

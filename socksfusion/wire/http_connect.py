@@ -11,7 +11,8 @@ import h11
 
 from socksfusion import limits
 
-_LIST_ITEM: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*(?:"|$))+')
+# a quote that is not ended reaches to the end: nothing is ever read twice, however hostile the field
+_LIST_ITEM: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\]|\\$)*+"?)++')
 _HUNG_UP: Final = "it closed the connection without an answer"
 _SCHEME: Final = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:\s+(.*?))?\s*", re.DOTALL)
 

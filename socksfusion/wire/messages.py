@@ -26,6 +26,9 @@ HostName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=limit
 BoundHost: TypeAlias = Annotated[str, msgspec.Meta(max_length=limits.HOST_NAME_BYTES)]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+LAST_MOMENT: Final = 253_402_214_400
+"""The last day of the year 9999 begins (Unix seconds): a later time can't be shown in every zone."""
+Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
 Octet: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 Networks: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(max_length=limits.NARROWING_NETWORKS)]
@@ -111,7 +114,7 @@ class Running(_Message, frozen=True, gc=False, tag="running"):
 class Paused(_Message, frozen=True, gc=False, tag="paused"):
     """Agent to Proxy: its admin has paused it; every request is answered 0x02 until :class:`Resumed`."""
 
-    until: float
+    until: Moment
     """When it resumes by itself (Unix seconds); 0 for not by itself."""
 
 

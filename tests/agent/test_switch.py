@@ -105,6 +105,7 @@ def test_stop_scan_cuts_and_tells_and_pauses_nothing(file: Path) -> None:
     [
         *(b"", b"{", b"[]", b"{}", b"\xff", b"[" * 5000),
         *(b'{"paused": 1, "until": null}', b'{"paused": true, "until": "x"}', b'{"paused": true, "until": 1e999}'),
+        *(b'{"paused": true, "until": 1e20}', b'{"paused": true, "until": 1%s}' % (b"0" * 400)),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_pause(file: Path, data: bytes) -> None:

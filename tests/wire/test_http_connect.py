@@ -1,5 +1,7 @@
 """wire.http_connect: answers as real proxies give them (wish 14), cut at every byte, and what is no proxy."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,14 @@ def test_challenges(fields: list[str], challenges: list[tuple[str, str]]) -> Non
     head = "".join(f"Proxy-Authenticate: {field}\r\n" for field in fields)
     events, _ = talk(f"HTTP/1.0 407 X\r\n{head}\r\n".encode())
     assert events == [LoginWanted(tuple(Challenge(*challenge) for challenge in challenges), reusable=False)]
+
+
+def test_a_field_of_nothing_but_open_quotes_is_read_in_no_time() -> None:
+    field = b'"\\' * 7000
+    begun = time.process_time()
+    events, _ = talk(b"HTTP/1.1 407 no\r\nConnection: close\r\nProxy-Authenticate: " + field + b"\r\n\r\n")
+    assert events == [LoginWanted((), reusable=False)]
+    assert time.process_time() - begun < 0.5  # each quote read to its end and given up: 1 s and more
 
 
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 500, 502, 503, 504])

@@ -133,6 +133,10 @@ BAD = {
     "timeout NaN": msgspec.msgpack.encode({"type": "connect", "host": "a", "port": 1, "timeout": math.nan}),
     "timeout infinite": msgspec.msgpack.encode({"type": "connect", "host": "a", "port": 1, "timeout": math.inf}),
     "negative heartbeat": msgspec.msgpack.encode({"type": "welcome", "agent": "a", "heartbeat": -1}),
+    # the operator's commands could not show such a time, nor anything else of that agent
+    "a pause till the end of time": msgspec.msgpack.encode({"type": "paused", "until": 1e300}),
+    "a pause without end": msgspec.msgpack.encode({"type": "paused", "until": math.inf}),
+    "a pause until NaN": msgspec.msgpack.encode({"type": "paused", "until": math.nan}),
     "reply over a byte": msgspec.msgpack.encode(
         {"type": "connect-reply", "reply": 256, "host": "", "port": 0, "detail": ""}
     ),
