@@ -19,11 +19,15 @@ LINK_REQUEST_SECONDS: Final = 10.0
 LINK_REQUEST_BYTES: Final = 16 * KIB
 """Its head; twice this, all that such a connection may send."""
 LINK_SENDING_SECONDS: Final = 60.0
-"""The link site's answer is to be taken in this time."""
+"""Within this time each piece of the link site's answer is to be taken."""
+LINK_PIECE_BYTES: Final = 64 * KIB
+"""A piece of it: a line on which one takes longer than that is too slow for a bundle."""
 LINK_SECONDS: Final = 24 * 3600.0
 """How long a one-time link to a copy may be used, unless told otherwise."""
 LINK_LARGEST_SECONDS: Final = 30 * 24 * 3600.0
 """The most that it can be told."""
+LINK_KEPT_SECONDS: Final = 30 * 24 * 3600.0
+"""How long a used or expired link is still listed; the next one that is made clears it away then."""
 HANDSHAKE_BYTES: Final = 16 * KIB
 """What a carrier takes from the other end before TLS stands: at most twice this, and reads of this size."""
 UNAUTHENTICATED_PER_ADDRESS: Final = 64

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.proxy import link_pages
+from socksfusion.proxy.link_download import Download
 from socksfusion.proxy.link_pages import HEADERS, Answer
 from socksfusion.proxy.link_site import LinkSite
 from socksfusion.refusals import Refusals
@@ -35,6 +36,7 @@ class LinkConnection(GuestProtocol):
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.LINK_REQUEST_BYTES)
         self._request: h11.Request | None = None
         self._answer: Deferred[Answer] | None = None
+        self._sent: Answer | None = None
         self._received = 0
         self._done = False
         self._peer = "unknown"
@@ -79,6 +81,8 @@ class LinkConnection(GuestProtocol):
         self._cancel_deadline()
         if self._answer is not None:
             self._answer.cancel()
+        if self._sent is not None:
+            self._sent.drop()
         self._ended()
 
     def _read(self) -> None:
@@ -95,19 +99,38 @@ class LinkConnection(GuestProtocol):
 
     def _send(self, answer: Answer) -> None:
         if self._done:
+            answer.drop()
             return
         self._done = True
         headers = [("Content-Type", answer.content_type), *HEADERS, *answer.headers]
-        headers += [("Content-Length", str(len(answer.body))), ("Connection", "close")]
+        headers += [("Content-Length", str(answer.length)), ("Connection", "close")]
         http = self._http
         data = http.send(h11.Response(status_code=answer.status, headers=headers))
         if self._request is None or self._request.method != b"HEAD":
             data = (data or b"") + (http.send(h11.Data(data=answer.body)) or b"")
-        self._tls.send(data or b"")
+        self._send_piece(data or b"")
+        if answer.file is None:
+            self._finish()
+            return
+        self._sent = answer
+        download = Download(
+            answer.file, lambda piece: self._send_piece(http.send(h11.Data(data=piece)) or b""), self._finish
+        )
+        self.transport.registerProducer(download, False)  # type: ignore[union-attr]
+
+    def _send_piece(self, data: bytes) -> None:
+        self._tls.send(data)
+        self._flush()
+        # a bundle on a slow line takes minutes: it is progress that is asked for
+        self._expect(limits.LINK_SENDING_SECONDS, "it takes too long to take the answer")
+
+    def _finish(self) -> None:
+        transport: Any = self.transport
+        if self._sent is not None:
+            transport.unregisterProducer()
         self._tls.close()
         self._flush()
-        self._expect(limits.LINK_SENDING_SECONDS, "it takes too long to take the answer")
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        transport.loseConnection()
 
     def _stop(self, failure: Failure) -> None:
         if not failure.check(CancelledError):

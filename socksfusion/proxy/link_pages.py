@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from html import escape
+from typing import IO
 
 from socksfusion.registry.schema import Agent, Link
 
@@ -19,7 +21,8 @@ h1{margin:0 0 .6em;font-size:1.6rem;line-height:1.2}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.5em 1.2em;margin:1.5em 0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 button{padding:.7em 1.4em;border:0;border-radius:8px;background:var(--go);color:#fff;font:inherit;font-weight:600;
-cursor:pointer}
+cursor:pointer;margin:0 .6em .6em 0}
+button.other{background:none;color:inherit;border:1px solid var(--line)}
 small{display:block;margin-top:1.5em;color:var(--soft)}
 code{overflow-wrap:anywhere}
 @media(max-width:30rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.7em}button{width:100%}}
@@ -43,16 +46,36 @@ HEADERS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer; ``headers`` are those beside ``HEADERS``."""
+    """An HTTP answer; ``headers`` are those beside ``HEADERS``. ``file``, at its beginning, follows the body."""
 
     status: int
     body: bytes
     content_type: str = "text/html; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
+    file: IO[bytes] | None = None
+
+    @property
+    def length(self) -> int:
+        """In bytes, of all that follows the head."""
+        return len(self.body) + (os.fstat(self.file.fileno()).st_size if self.file is not None else 0)
+
+    def drop(self) -> None:
+        """It is not needed any more. Harmless when repeated."""
+        if self.file is not None:
+            self.file.close()
 
 
-def offer(link: Link, agent: Agent) -> Answer:
-    """What the link is for, and the button."""
+_COPY_FORM = '<form method="post"><button>Download the copy</button></form>'
+_BUNDLE_FORM = """<form method="post"><button formaction="?bundle">Download the bundle</button>
+<button class="other">Download the copy alone</button></form>"""
+_BUNDLE = """<p>The bundle is a zip with the program for this kind of machine, its copy, the list of its parts,
+signatures, and a page that tells how to check and install it. Where the program is there already, the copy alone will
+do. The link gives one of the two.</p>
+"""
+
+
+def offer(link: Link, agent: Agent, *, bundle: bool) -> Answer:
+    """What the link is for, and the button; two of them where there is a bundle to have."""
     rows = [
         ("Agent", agent.name),
         ("Connects to", link.proxy),
@@ -63,6 +86,7 @@ def offer(link: Link, agent: Agent) -> Answer:
     ]
     table = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     file = escape(f"{agent.name}.agent")
+    form, what = (_BUNDLE_FORM, _BUNDLE) if bundle else (_COPY_FORM, "")
     return _page(
         200,
         "A copy for your SocksFusion Agent",
@@ -70,10 +94,11 @@ def offer(link: Link, agent: Agent) -> Answer:
 connections that its clients ask for, as far as your rules allow. It listens on nothing. Its copy is the one file that
 tells it who it is.</p>
 <dl>{table}</dl>
-<form method="post"><button>Download the copy</button></form>
+{what}{form}
 <small>The file, <code>{file}</code>, holds a private key: keep it to yourself, and after the download type
 <code>chmod 600 {file}</code>, for the Agent refuses a copy that others can read. When it first connects, an older copy
-of this agent stops working. Nothing is used up until you press the button.</small>""",
+of this agent stops working. A download that breaks off needs a new link. Nothing is used up
+until you press the button.</small>""",
     )
 
 
@@ -99,6 +124,12 @@ def copy_file(agent: str, text: str) -> Answer:
     """The download. An agent's name has no character that would need quoting."""
     headers = (("Content-Disposition", f'attachment; filename="{agent}.agent"'),)
     return Answer(200, text.encode(), "application/octet-stream", headers)
+
+
+def bundle_file(agent: str, file: IO[bytes]) -> Answer:
+    """The download of a bundle."""
+    headers = (("Content-Disposition", f'attachment; filename="{agent}.zip"'),)
+    return Answer(200, b"", "application/zip", headers, file)
 
 
 def _page(status: int, title: str, content: str) -> Answer:

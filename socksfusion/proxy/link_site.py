@@ -1,10 +1,13 @@
-"""The link site: which answer a request gets. A POST mints the agent's next copy; nothing else changes anything."""
+"""The link site: which answer a request gets. A POST mints the agent's next copy; nothing else changes anything.
+
+It asks for the copy alone, or with ``?bundle`` for a bundle, where a release was imported.
+"""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from socksfusion.identity.copy import AgentCopy
@@ -13,6 +16,7 @@ from socksfusion.identity.tokens import token_digest
 from socksfusion.log import make_logger
 from socksfusion.proxy import link_pages
 from socksfusion.proxy.guessing import Guessing
+from socksfusion.proxy.link_bundles import InThread, LinkBundles
 from socksfusion.proxy.link_pages import Answer
 from socksfusion.registry.schema import Agent, Link
 from socksfusion.registry.store import Registry
@@ -21,16 +25,19 @@ from socksfusion.registry.watch import RegistryWatch
 _log = make_logger()
 
 PATH = "/link/"
-_TARGET = re.compile(rb"/link/([A-Za-z0-9_-]{22,86})")
+_TARGET = re.compile(rb"/link/([A-Za-z0-9_-]{22,86})(\?bundle)?")
 
 
 class LinkSite:
     """Answers requests from the registry. A wrong link's answer is delayed by its address, as a wrong login's is."""
 
-    def __init__(self, watch: RegistryWatch, state: StateFolder, guessing: Guessing) -> None:
+    def __init__(
+        self, watch: RegistryWatch, state: StateFolder, guessing: Guessing, in_thread: InThread = deferToThread
+    ) -> None:
         self._watch = watch
         self._state = state
         self._guessing = guessing
+        self._bundles = LinkBundles(state, in_thread)
 
     def answer(self, method: bytes, target: bytes, peer: str) -> Deferred[Answer]:
         """The answer for ``method`` on ``target`` by ``peer`` (``address:port``). Never fails, and may be cancelled."""
@@ -40,10 +47,18 @@ class LinkSite:
             return succeed(link_pages.over(404))
         found = _TARGET.fullmatch(target)
         digest = token_digest(found[1] if found else target)
-        work: Callable[[Registry, bytes], Answer | None] = self._take if method == b"POST" else _show
-        answer: Deferred[Any] = self._watch.run(lambda: work(self._watch.registry, digest))
-        answer.addCallbacks(self._delayed, self._broken, callbackArgs=(peer,))
-        return answer
+        answer: Deferred[Any]
+        if method != b"POST":
+            answer = self._watch.run(lambda: self._show(self._watch.registry, digest))
+        elif found is not None and found[2]:
+            answer = self._bundle(digest)
+        else:
+            answer = self._watch.run(lambda: self._take(self._watch.registry, digest))
+        return answer.addCallbacks(self._delayed, self._broken, callbackArgs=(peer,))
+
+    def _show(self, registry: Registry, digest: bytes) -> Answer | None:
+        found = registry.links.find(digest)
+        return link_pages.offer(*found, bundle=self._bundles.offered) if found is not None else None
 
     def _take(self, registry: Registry, digest: bytes) -> Answer | None:
         """In the registry's thread. The key is minted now: a link that is never used leaves none behind."""
@@ -54,8 +69,43 @@ class LinkSite:
         copy, key = self._mint(link, agent)
         if not registry.links.use(digest, key):
             return None
-        _log.info("link {link} was used: agent {agent} has a new copy, pending", link=link.id, agent=agent.name)
+        _tell_used(link)
         return link_pages.copy_file(agent.name, copy.text())
+
+    def _bundle(self, digest: bytes) -> "Deferred[Answer | None]":
+        """A bundle, once it is this one's turn. Who hangs up before has used nothing up."""
+        asked: Deferred[Answer | None] = Deferred()
+
+        def made(answer: Answer | None) -> None:
+            if not asked.called:
+                asked.callback(answer)
+            elif answer is not None:
+                answer.drop()
+
+        def failed(failure: Failure) -> None:
+            if not asked.called:
+                asked.errback(failure)
+
+        turn = self._bundles.turns.run(lambda: Deferred.fromCoroutine(self._hand_out(digest, asked)))
+        turn.addCallbacks(made, failed)
+        return asked
+
+    async def _hand_out(self, digest: bytes, asked: "Deferred[Answer | None]") -> Answer | None:
+        found = await self._watch.run(self._watch.registry.links.find, digest)
+        if found is None or asked.called:
+            return None
+        link, agent = found
+        file, key = await self._bundles.make(lambda: self._mint(link, agent))
+        answer = link_pages.bundle_file(agent.name, file)
+        try:
+            if asked.called or not await self._watch.run(self._watch.registry.links.use, digest, key):
+                answer.drop()
+                return None
+        except BaseException:
+            answer.drop()
+            raise
+        _tell_used(link)
+        return answer
 
     def _mint(self, link: Link, agent: Agent) -> tuple[AgentCopy, bytes]:
         issued = self._state.authority().issue_agent(agent.name)
@@ -73,6 +123,5 @@ class LinkSite:
         return link_pages.trouble(503, "The Proxy can't hand out copies now; the link stays good. Try again later.")
 
 
-def _show(registry: Registry, digest: bytes) -> Answer | None:
-    found = registry.links.find(digest)
-    return link_pages.offer(*found) if found is not None else None
+def _tell_used(link: Link) -> None:
+    _log.info("link {link} was used: agent {agent} has a new copy, pending", link=link.id, agent=link.agent)
