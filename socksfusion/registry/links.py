@@ -4,6 +4,7 @@ import hmac
 
 import sqlalchemy as sa
 
+from socksfusion import limits
 from socksfusion.registry.agents import require_agent
 from socksfusion.registry.database import RefusedChange
 from socksfusion.registry.schema import Agent, Link
@@ -18,9 +19,14 @@ class Links:
         self._session = session
 
     def add(self, digest: bytes, agent: str, proxy: str, by: str, expires: float) -> None:
-        """Make a link whose secret has the SHA-256 ``digest``; the copy will be for the Proxy at ``proxy``."""
+        """Make a link whose secret has the SHA-256 ``digest``; the copy will be for the Proxy at ``proxy``.
+
+        Those that ended more than ``limits.LINK_KEPT_SECONDS`` ago go, whosever they are.
+        """
         with self._session.write(counts=False) as connection:
             require_agent(connection, agent)
+            ended = sa.func.coalesce(links.c.used, links.c.expires)
+            connection.execute(links.delete().where(ended < self._session.now() - limits.LINK_KEPT_SECONDS))
             row = {"digest": digest, "agent": agent, "proxy": proxy, "by": by, "expires": expires}
             connection.execute(links.insert().values(row | {"created": self._session.now()}))
 

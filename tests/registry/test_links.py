@@ -2,6 +2,7 @@
 
 import pytest
 
+from socksfusion import limits
 from socksfusion.registry.store import Registry, RegistryError
 from tests.registry.conftest import NEW, NEWER, OLD, STRANGE, Now
 
@@ -79,3 +80,21 @@ def test_strangers(linked: Registry, now: Now) -> None:
         linked.links.add(STRANGE, "nobody", "proxy.example:443", "ops", now() + 60)
     with pytest.raises(RegistryError):
         linked.links.list("nobody")
+
+
+def test_what_ended_long_ago_goes_when_the_next_one_is_made(linked: Registry, now: Now) -> None:
+    linked.add_agent("other", NEWER)
+    used, expired, far = (bytes([number]) * 32 for number in (1, 2, 3))
+    linked.links.add(used, "other", "proxy.example:443", "ops", now() + limits.LINK_LARGEST_SECONDS)
+    linked.links.use(used, NEW)
+    linked.links.add(expired, "other", "proxy.example:443", "ops", now() + 60)
+    now.seconds += limits.LINK_KEPT_SECONDS
+    linked.links.add(far, "acme", "proxy.example:443", "ops", now() + limits.LINK_LARGEST_SECONDS)
+    assert len(linked.links.list()) == 4
+    now.seconds += 1
+    linked.links.add(STRANGE, "acme", "proxy.example:443", "ops", now() + 60)
+    assert {one.digest for one in linked.links.list()} == {LINK, expired, far, STRANGE}
+    now.seconds += 60
+    linked.links.add(bytes([4]) * 32, "acme", "proxy.example:443", "ops", now() + 60)
+    assert {one.digest for one in linked.links.list()} == {far, STRANGE, bytes([4]) * 32}
+    assert linked.links.find(far) is not None
