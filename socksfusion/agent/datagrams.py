@@ -90,7 +90,7 @@ class Associations:
         turn = await self.turns.take(request.client or request.scan)
         # nothing has to be dialled
         turn.dialled()
-        stream.when_lost(lambda _: turn.end())
+        stream.when_lost(turn.stream_lost)
         association = Association(self, request)
         stream.protocol = association
         association.makeConnection(stream)  # type: ignore[no-untyped-call]

@@ -72,7 +72,7 @@ def build(program: Program) -> None:
     turns = Turns(reactor, at_once=options["dials"], streams=options["streams"], per_second=options["dials-per-second"])
     switch = Switch(reactor, pause_path(Path(options["copy"]), os.environ.get("STATE_DIRECTORY")))
     audit = _audit(program)
-    opens = Opens(reactor.seconds, record=partial(_record, audit, copy.agent), switch=switch)
+    opens = Opens(reactor.seconds, record=_recorder(audit, copy.agent), switch=switch)
     policy = _policy(program, copy)
     targets = TargetFactory(
         seconds=reactor.seconds,
@@ -138,10 +138,15 @@ def _audit(program: Program) -> Audit | None:
     return audit
 
 
-def _record(audit: Audit | None, agent: str, entry: AuditEntry) -> None:
-    if audit is not None:
+def _recorder(audit: Audit | None, agent: str) -> Callable[[AuditEntry], None] | None:
+    if audit is None:
+        return None
+
+    def record(entry: AuditEntry) -> None:
         entry.agent = agent
         audit.record(entry)
+
+    return record
 
 
 def outbound_password(options: Mapping[str, Any]) -> str | None:

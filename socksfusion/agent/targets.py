@@ -121,13 +121,14 @@ class TargetFactory(Factory):
         """The protocol of one stream."""
         return TargetProtocol(self)
 
-    async def connect(self, request: ConnectRequest, opened: Open, peer: str) -> ITCPTransport:
-        """A connected transport to what ``request`` names; ``peer`` asked for it on the stream of ``opened``.
+    async def connect(self, request: ConnectRequest, stream: StreamTransport, opened: Open) -> ITCPTransport:
+        """A connected transport to what ``request`` names, which was asked for on ``stream``.
 
         It counts as open until the stream is lost.
 
         :raises ConnectFailed: none was made.
         """
+        peer = _peer(stream)
         seconds = min(request.timeout, limits.CONNECT_LARGEST_SECONDS)
         begun = self._seconds()
         addresses = [request.host]
@@ -147,9 +148,10 @@ class TargetFactory(Factory):
             turn.end()
             raise
         turn.dialled()
-        opened.stream.when_lost(lambda _: turn.end())
-        opened.entry.dialled = target.getPeer().host
-        opened.entry.rule = next((one.rule for one in allowed if one.address == opened.entry.dialled), "")
+        stream.when_lost(turn.stream_lost)
+        dialled = target.getPeer().host
+        opened.dialled(dialled)
+        opened.decided(next((one.rule for one in allowed if one.address == dialled), ""))
         return target
 
     def allowed(
@@ -237,9 +239,6 @@ class TargetProtocol(Protocol):
         if self._opening is not None:
             self._opening.cancel()
 
-    def _peer(self) -> str:
-        return str(self.transport.getPeer().carrier)
-
     def _keep(self, data: bytes) -> None:
         # pausing the stream instead would hide its reset
         if len(self._early) + len(data) > limits.EARLY_DATA_BYTES:
@@ -248,7 +247,7 @@ class TargetProtocol(Protocol):
             self._early += data
 
     def _refuse(self, rule: str, why: str) -> None:
-        self._factory.refusals.refuse(rule, self._peer(), why)
+        self._factory.refusals.refuse(rule, _peer(self.transport), why)
         self.transport.abortConnection()
 
     def _begin(self, request: _Asked, serve: Callable[[_Asked, Open], Coroutine[Any, Any, None]], early: bytes) -> None:
@@ -266,7 +265,7 @@ class TargetProtocol(Protocol):
 
     async def _open(self, request: ConnectRequest, opened: Open) -> None:
         try:
-            target = await self._factory.connect(request, opened, self._peer())
+            target = await self._factory.connect(request, self.transport, opened)
         except ConnectFailed as failure:
             self._tell_failure(request, opened, failure)
             return
@@ -312,9 +311,9 @@ class TargetProtocol(Protocol):
         detail = printable(str(failure))
         opened.answer(failure.reply, detail)
         if isinstance(failure, Denied):
-            opened.entry.rule = failure.decided
+            opened.decided(failure.decided)
         elif failure.rule:
-            opened.entry.rule = failure.rule
+            opened.decided(failure.rule)
         asked = "an association"
         if isinstance(request, AssociateRequest):
             stream.write(encode(AssociateReply(reply=failure.reply, detail=detail)))
@@ -328,7 +327,7 @@ class TargetProtocol(Protocol):
             if failure.tried:
                 factory.messages.unreachable(request.host, request.port)
         if failure.rule:
-            factory.refusals.refuse(failure.rule, self._peer(), f"{asked}: {failure}")
+            factory.refusals.refuse(failure.rule, _peer(self.transport), f"{asked}: {failure}")
         stream.loseConnection()
 
     def _broken(self, failure: Failure) -> None:
@@ -336,3 +335,7 @@ class TargetProtocol(Protocol):
         if failure.check(CancelledError) is None:
             _log.failure("a connection to a target broke", failure=failure)
             self.transport.abortConnection()
+
+
+def _peer(stream: StreamTransport) -> str:
+    return str(stream.getPeer().carrier)

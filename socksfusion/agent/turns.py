@@ -9,10 +9,12 @@ from collections import OrderedDict
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.agent.errors import ConnectFailed
 from socksfusion.bucket import Bucket
+from socksfusion.tunnel.stream import StreamTransport
 
 
 class NoTurn(ConnectFailed):
@@ -37,6 +39,10 @@ class Turn:
             self._dialling = False
             self._turns.taken -= 1
             self._turns.grant()
+
+    def stream_lost(self, _stream: StreamTransport, _reason: Failure) -> None:
+        """The stream of the connection is gone, and so is the connection."""
+        self.end()
 
     def end(self) -> None:
         """The connection is over, or there is none. Harmless when repeated."""

@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from twisted.python.failure import Failure
@@ -18,13 +17,12 @@ class _Counted:
     """One open stream: whose it is (an association is no single target's: ``host`` is empty), and how far its bytes
     have been counted."""
 
-    __slots__ = ("host", "port", "received", "sent", "stream")
+    __slots__ = ("host", "port", "received", "sent")
 
-    def __init__(self, host: str, port: int, stream: StreamTransport, received: int) -> None:
+    def __init__(self, host: str, port: int, sent: int, received: int) -> None:
         self.host = host
         self.port = port
-        self.stream = stream
-        self.sent = stream.bytes_sent
+        self.sent = sent
         self.received = received
 
 
@@ -39,7 +37,7 @@ class ScanRecord:
         self.scan = scan
         self._wall = wall
         self._noted = noted
-        self._open: set[_Counted] = set()
+        self._open: dict[StreamTransport, _Counted] = {}
         self._known_sources: set[str] = set()
         self._results: dict[int, int] = {}
         self._streams = self._to_target = self._to_client = 0
@@ -71,25 +69,23 @@ class ScanRecord:
         ``source`` is the Agent's own address on its connection (empty where it told none). ``early`` bytes of the
         Target's came with the Agent's reply and count too.
         """
-        counted = _Counted(host, port, stream, stream.bytes_received - early)
-        self._open.add(counted)
+        self._open[stream] = _Counted(host, port, stream.bytes_sent, stream.bytes_received - early)
         self._streams += 1
         if source not in self._known_sources:
             self._learn(source)
         self._noted(self)
-        stream.when_lost(partial(self._stream_lost, counted))
+        stream.when_lost(self._stream_lost)
 
     def associated(self, stream: StreamTransport) -> None:
         """An association has its stream, whose bytes count from now on; ``result`` tells of its targets."""
-        counted = _Counted("", 0, stream, stream.bytes_received)
-        self._open.add(counted)
+        self._open[stream] = _Counted("", 0, stream.bytes_sent, stream.bytes_received)
         self._noted(self)
-        stream.when_lost(partial(self._stream_lost, counted))
+        stream.when_lost(self._stream_lost)
 
     def abort_streams(self) -> None:
         """Reset every open stream, now."""
-        for counted in list(self._open):
-            counted.stream.abortConnection()
+        for stream in list(self._open):
+            stream.abortConnection()
 
     def _learn(self, source: str) -> None:
         # what an Agent tells of itself: kept where it is an address, and not without end
@@ -101,9 +97,9 @@ class ScanRecord:
         except ValueError:
             pass
 
-    def _stream_lost(self, counted: _Counted, reason: Failure) -> None:
-        self._open.discard(counted)
-        self._count(counted)
+    def _stream_lost(self, stream: StreamTransport, reason: Failure) -> None:
+        counted = self._open.pop(stream)
+        self._count(stream, counted)
         if counted.host and isinstance(reason.value, CarrierLost):
             self._leave_untested(counted.host, counted.port, "cut", str(reason.value.args[0]))
         self._noted(self)
@@ -112,8 +108,8 @@ class ScanRecord:
         if len(self._untested) < limits.UNTESTED_PER_SCAN:
             self._untested.append(Untested(self.scan.id, self._wall(), host, port, what, why))
 
-    def _count(self, counted: _Counted) -> None:
-        sent, received = counted.stream.bytes_sent, counted.stream.bytes_received
+    def _count(self, stream: StreamTransport, counted: _Counted) -> None:
+        sent, received = stream.bytes_sent, stream.bytes_received
         self._to_target += sent - counted.sent
         self._to_client += received - counted.received
         counted.sent, counted.received = sent, received
@@ -122,8 +118,8 @@ class ScanRecord:
 
     def take(self) -> tuple[ScanNotes | None, list[Untested]]:
         """What has happened since it was last taken: notes (None where there are none), and untested targets."""
-        for counted in self._open:
-            self._count(counted)
+        for stream, counted in self._open.items():
+            self._count(stream, counted)
         notes = ScanNotes(self._streams, self._to_target, self._to_client, self._results, frozenset(self._sources))
         untested, self._untested = self._untested, []
         self._results = {}

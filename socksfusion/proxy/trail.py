@@ -6,6 +6,7 @@ from twisted.python.failure import Failure
 
 from socksfusion.audit import AuditEntry
 from socksfusion.proxy.opening import Opened
+from socksfusion.tunnel.stream import StreamTransport
 
 
 class Trail:
@@ -45,7 +46,7 @@ class Footprint:
             return
         sent, received = stream.bytes_sent, stream.bytes_received - opened.early
 
-        def lost(reason: Failure) -> None:
+        def lost(stream: StreamTransport, _reason: Failure) -> None:
             self.entry.to_target, self.entry.to_client = stream.bytes_sent - sent, stream.bytes_received - received
             self.end()
 

@@ -6,7 +6,7 @@ pays where writes add up; ours are gathered already when they come here (figures
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
@@ -20,15 +20,14 @@ def writer(transport: Any) -> Callable[[bytes], None]:
     """
     if is_tls(transport):
         return partial(TLSMemoryBIOProtocol.write, transport)
-    queue: Callable[[bytes], None] = transport.write
     try:
         send = transport.getHandle().send
     except AttributeError:
-        return queue
+        return cast(Callable[[bytes], None], transport.write)
 
     def write(data: bytes) -> None:
         if transport.dataBuffer or transport._tempDataBuffer:
-            queue(data)
+            transport.write(data)
             return
         try:
             sent = send(data)
@@ -36,6 +35,6 @@ def writer(transport: Any) -> Callable[[bytes], None]:
             # not now, or never: the transport finds out, and tells its protocol
             sent = 0
         if sent < len(data):
-            queue(data[sent:])
+            transport.write(data[sent:])
 
     return write

@@ -1,11 +1,18 @@
 """The producer that writes to a stream: stopped while much is queued, asked for more when little is."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.python.failure import Failure
 
 from socksfusion import limits
+from socksfusion.tunnel.stream_carrier import StreamCarrier
+
+
+class Writer(Protocol):
+    """The transport that a producer writes to."""
+
+    def broken(self, failure: Failure) -> None:
+        """The producer has raised."""
 
 
 class RegisteredProducer:
@@ -15,18 +22,15 @@ class RegisteredProducer:
     pull producer is asked for its next piece when it has written one and there is room: not before, since one that
     waits for its data would be asked in every turn of the reactor.
 
-    ``call_soon`` calls a function in the reactor's next turn; ``broken`` is told what the producer raised when it was
-    called from there.
+    ``writer`` is told what the producer raised when it was called in a turn of the reactor's own.
     """
 
-    __slots__ = ("_broken", "_call_soon", "_due", "_producer", "_registered", "paused", "pulls")
+    __slots__ = ("_carrier", "_due", "_producer", "_registered", "_writer", "paused", "pulls")
 
-    def __init__(
-        self, producer: Any, *, pulls: bool, call_soon: Callable[..., None], broken: Callable[[Failure], None]
-    ) -> None:
+    def __init__(self, producer: Any, writer: Writer, carrier: StreamCarrier, *, pulls: bool) -> None:
         self._producer = producer
-        self._call_soon = call_soon
-        self._broken = broken
+        self._writer = writer
+        self._carrier = carrier
         self._due = False
         self._registered = True
         self.pulls = pulls
@@ -69,12 +73,12 @@ class RegisteredProducer:
         try:
             self._producer.stopProducing()
         except Exception:
-            self._broken(Failure())
+            self._writer.broken(Failure())
 
     def _pull_soon(self) -> None:
         if not self._due:
             self._due = True
-            self._call_soon(self._pull)
+            self._carrier.call_soon(self._pull)
 
     def _pull(self) -> None:
         self._due = False
@@ -85,4 +89,4 @@ class RegisteredProducer:
         try:
             self._producer.resumeProducing()
         except Exception:
-            self._broken(Failure())
+            self._writer.broken(Failure())

@@ -1,12 +1,12 @@
 """One direction of a stream: what the peer sends, until the stream's protocol has taken it."""
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.python.failure import Failure
 
+from socksfusion.tunnel.stream_carrier import StreamCarrier
 from socksfusion.wire.yamux.stream import Stream
 
 
@@ -36,12 +36,11 @@ class Reading:
     """
 
     __slots__ = (
+        "_carrier",
         "_delivering",
         "_early",
         "_end_told",
-        "_flush_soon",
         "_reader",
-        "_seconds",
         "_stream",
         "_unread",
         "ended_by_peer",
@@ -50,15 +49,13 @@ class Reading:
         "stopped",
     )
 
-    def __init__(
-        self, stream: Stream, reader: Reader, seconds: Callable[[], float], flush_soon: Callable[[], None]
-    ) -> None:
+    def __init__(self, stream: Stream, reader: Reader, carrier: StreamCarrier) -> None:
         self._stream = stream
         self._reader = reader
-        self._seconds = seconds
-        self._flush_soon = flush_soon
-        # what came and was not delivered; before it what was delivered and put back, whose credit is given back already
-        self._unread: deque[bytes] = deque()
+        self._carrier = carrier
+        # what came and was not delivered (None: nothing, for an empty deque is large); before it what was delivered and
+        # put back, whose credit is given back already
+        self._unread: deque[bytes] | None = None
         self._early = b""
         self._delivering = False
         self._end_told = False
@@ -72,7 +69,7 @@ class Reading:
     @property
     def waiting(self) -> int:
         """Bytes received that the protocol has not taken."""
-        return len(self._early) + sum(map(len, self._unread))
+        return len(self._early) + sum(map(len, self._unread or ()))
 
     @property
     def end_waiting(self) -> bool:
@@ -86,6 +83,8 @@ class Reading:
             return
         self.received += len(data)
         if self.paused or self._unread or self._early or self._delivering:
+            if self._unread is None:
+                self._unread = deque()
             self._unread.append(data)
             return
         self._hand_over(data, len(data))
@@ -110,7 +109,7 @@ class Reading:
         """Deliver no more; what waits is dropped."""
         self.stopped = True
         self.paused = False
-        self._unread.clear()
+        self._unread = None
         self._early = b""
         self._stream.stop_receiving()
 
@@ -122,10 +121,12 @@ class Reading:
             if self._early:
                 early, self._early = self._early, b""
                 self._hand_over(early, 0)
-            else:
+            elif self._unread:
                 data = self._unread.popleft()
+                if not self._unread:
+                    self._unread = None
                 self._hand_over(data, len(data))
-        self._flush_soon()
+        self._carrier.flush_soon()
         if self.paused:
             return
         if self.end_waiting and not self.stopped:
@@ -140,7 +141,7 @@ class Reading:
             self._reader.broken(Failure())
         self._delivering = False
         if credit:
-            self._stream.consumed(credit, self._seconds())
+            self._stream.consumed(credit, self._carrier.seconds())
 
     def _tell_end(self) -> None:
         self._end_told = True

@@ -91,7 +91,7 @@ class StreamEnd(Protocol):
 class Relay:
     """One TCP connection and one stream joined; made by :func:`join`. TCP stands for Unix sockets too."""
 
-    __slots__ = ("_sweeper", "stream", "stream_read_done", "tcp", "tcp_read_done", "watched")
+    __slots__ = ("_limited", "_sweeper", "stream", "stream_read_done", "tcp", "tcp_read_done", "watched")
 
     def __init__(self, tcp: Any, stream: StreamTransport, sweeper: Sweeper | None) -> None:
         self.tcp = tcp
@@ -100,11 +100,17 @@ class Relay:
         self.stream_read_done = False
         self.watched: tuple[int, float] | None = None
         self._sweeper = sweeper
+        self._limited: Flow | None = None
 
     @property
     def half_closed(self) -> bool:
         """Whether just one direction has ended."""
         return self.tcp_read_done != self.stream_read_done
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether the stream, or a limit, has stopped the reading of the TCP side for now."""
+        return self.stream.write_paused or (self._limited is not None and self._limited.held)
 
     def start(self, early_data: bytes, bandwidth: Bandwidth | None = None) -> None:
         """Take both transports over from their protocols."""
@@ -116,13 +122,11 @@ class Relay:
         reset_if_killed(tcp)
         up: Brake | Flow = Brake(stream.pauseProducing, stream.resume_at_once)
         down: Brake | Flow = Brake(tcp.pauseProducing, tcp.resumeProducing)
-        if bandwidth is None:
-            read_before_reset(tcp, lambda: stream.write_paused)
-        else:
+        if bandwidth is not None:
             tcp.bufferSize = bandwidth.read_bytes
             up = bandwidth.up.flow(stream_end, stream.pauseProducing, stream.resume_at_once)
-            down = flow = bandwidth.down.flow(tcp_end, tcp.pauseProducing, tcp.resumeProducing)
-            read_before_reset(tcp, lambda: stream.write_paused or flow.held)
+            down = self._limited = bandwidth.down.flow(tcp_end, tcp.pauseProducing, tcp.resumeProducing)
+        read_before_reset(tcp, self)
         if self._sweeper is not None:
             self._sweeper.relays.add(self)
         if early_data:

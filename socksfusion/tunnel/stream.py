@@ -6,7 +6,7 @@ peer's window and the carrier take it; above ``limits.STREAM_SEND_BYTES`` its pr
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, TypeAlias, cast
 
 from attrs import frozen
 from twisted.internet import error
@@ -22,10 +22,14 @@ from zope.interface import implementer
 
 from socksfusion.log import make_logger
 from socksfusion.tunnel.reading import Reading
+from socksfusion.tunnel.stream_carrier import StreamCarrier
 from socksfusion.tunnel.writing import Writing
 from socksfusion.wire.yamux.stream import Stream
 
 _log = make_logger()
+
+Watcher: TypeAlias = Callable[["StreamTransport", Failure], None]
+"""Is told that a stream has ended, and why."""
 
 
 class CarrierLost(error.ConnectionLost):
@@ -39,19 +43,6 @@ class StreamAddress:
 
     carrier: str
     stream: int
-
-
-class StreamCarrier(Protocol):
-    """What a stream asks of the carrier under it."""
-
-    def seconds(self) -> float:
-        """Monotonic seconds."""
-
-    def flush_soon(self) -> None:
-        """Send what the session has to send, in this turn of the reactor or the next."""
-
-    def call_soon(self, function: Any, *arguments: Any) -> None:
-        """Call ``function`` in the reactor's next turn."""
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
@@ -93,15 +84,15 @@ class StreamTransport:
         self._stream = stream
         self._carrier = carrier
         self._peer = peer
-        self._reading = Reading(stream, self, carrier.seconds, carrier.flush_soon)
-        self._writing = Writing(stream, carrier.flush_soon, carrier.call_soon, self.broken)
+        self._reading = Reading(stream, self, carrier)
+        self._writing = Writing(stream, self, carrier)
         # the hot path: carrier and protocol call straight into the direction that it is for
         self.data_received = self._reading.data_received
         self.ended = self._reading.ended
         self.write = self._writing.write
         self._aborted = False
         self._lost: Failure | None = None
-        self._watchers: tuple[Callable[[Failure], None], ...] = ()
+        self._watchers: tuple[Watcher, ...] = ()
         self.protocol: IProtocol | None = None
         self.connected = True
         self.disconnecting = False
@@ -178,15 +169,16 @@ class StreamTransport:
 
     # -- for a relay, and for whoever keeps count of streams ---------------------------------------------------------
 
-    def when_lost(self, watcher: Callable[[Failure], None]) -> None:
-        """Have ``watcher(reason)`` called once, after the protocol has heard of the end; whatever protocol it is then.
+    def when_lost(self, watcher: "Watcher") -> None:
+        """Have ``watcher(stream, reason)`` called once, after the protocol has heard of the end; whichever it is then.
 
-        A protocol's ``connectionLost`` tells the reasons. A stream that has ended already is told of at once.
+        A protocol's ``connectionLost`` tells the reasons. A stream that has ended already is told of at once. One
+        watcher may serve all streams: it is told which one has ended.
         """
         if self.connected:
             self._watchers += (watcher,)
         else:
-            watcher(cast(Failure, self._lost))
+            watcher(self, cast(Failure, self._lost))
 
     def resume_at_once(self) -> None:
         """:meth:`resumeProducing` for a caller that may be called back before this returns."""
@@ -308,10 +300,14 @@ class StreamTransport:
         self.disconnecting = True
         self._writing.stop_producer()
         reason = cast(Failure, self._lost)
-        protocols = () if self.protocol is None else (self.protocol.connectionLost,)
-        for hear in (*protocols, *self._watchers):
+        watchers, self._watchers = self._watchers, ()
+        if self.protocol is not None:
             try:
-                hear(reason)
+                self.protocol.connectionLost(reason)
             except Exception:
                 _log.failure("the protocol of a stream raised when it was told that it is lost", Failure())
-        self._watchers = ()
+        for watcher in watchers:
+            try:
+                watcher(self, reason)
+            except Exception:
+                _log.failure("who watches a stream raised when told that it is lost", Failure())

@@ -1,8 +1,9 @@
 """Who waits for a stream of a carrier: an Agent acknowledges only so many at once."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
+
+from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.log import make_logger
@@ -15,6 +16,23 @@ _log = make_logger()
 
 TakesStream: TypeAlias = Callable[[StreamTransport | None], None]
 """Takes a stream's transport, without a protocol yet, or None where its carrier can open no more streams."""
+
+
+class _User:
+    """How many streams one user has open: in ``users`` as long as there are any."""
+
+    __slots__ = ("_name", "_users", "open")
+
+    def __init__(self, name: str, users: "dict[str, _User]") -> None:
+        self._name = name
+        self._users = users
+        self.open = 0
+
+    def stream_ended(self, _stream: StreamTransport, _reason: Failure) -> None:
+        """One of them has ended."""
+        self.open -= 1
+        if not self.open:
+            del self._users[self._name]
 
 
 class StreamQueue:
@@ -31,7 +49,7 @@ class StreamQueue:
         self._users: dict[TakesStream, str] = {}
         # the user whose turn is next stands first
         self._waiting: dict[str, dict[TakesStream, None]] = {}
-        self._open: Counter[str] = Counter()
+        self._open: dict[str, _User] = {}
 
     def __len__(self) -> int:
         return len(self._users)
@@ -84,7 +102,11 @@ class StreamQueue:
 
     def _has_room(self, user: str) -> bool:
         session = self._carrier.session
-        return self._open[user] < limits.STREAMS_SHARE * (session.max_streams - len(session.streams))
+        has = self._open.get(user)
+        opened = has.open if has is not None else 0
+        return opened < limits.STREAMS_SHARE * (
+            session.max_streams - len(session.streams)
+        )
 
     def _next(self, user: str) -> TakesStream:
         takers = self._waiting.pop(user)
@@ -99,14 +121,12 @@ class StreamQueue:
         carrier.flush_soon()
         transport = StreamTransport(carrier.session.open_stream(carrier.seconds()), carrier, carrier.peer)
         transport.belong_to(user)
-        self._open[user] += 1
-        transport.when_lost(lambda _: self._ended(user))
+        has = self._open.get(user)
+        if has is None:
+            has = self._open[user] = _User(user, self._open)
+        has.open += 1
+        transport.when_lost(has.stream_ended)
         return transport
-
-    def _ended(self, user: str) -> None:
-        self._open[user] -= 1
-        if not self._open[user]:
-            del self._open[user]
 
     def _give(self, taker: TakesStream, transport: StreamTransport | None) -> None:
         try:

@@ -9,7 +9,7 @@ transfer, and the other end would take that FIN for the end of the data.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet import error
 from twisted.internet.abstract import FileDescriptor
@@ -25,25 +25,32 @@ def unread_bytes(transport: Any) -> int:
     return posix.unread_bytes(transport, transport.getHandle())
 
 
-def read_before_reset(transport: Any, paused: Callable[[], bool]) -> None:
+class Consumer(Protocol):
+    """Who takes what a transport reads."""
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it wants nothing at the moment."""
+
+
+def read_before_reset(transport: Any, consumer: Consumer) -> None:
     """Have ``transport`` tell its protocol that it was reset only after all that it received was read.
 
-    ``paused`` says whether its consumer wants nothing at the moment; who calls ``resumeProducing`` later has reading go
-    on. An end of our own (close, abort) waits for nothing. A transport that is no socket of the reactor's is left as it
-    is.
+    Where ``consumer`` takes nothing, who calls ``resumeProducing`` later has reading go on. An end of our own (close,
+    abort) waits for nothing. A transport that is no socket of the reactor's is left as it is.
     """
     if isinstance(transport, FileDescriptor):
-        _PatientEnd(transport, paused).stand_in()
+        _PatientEnd(transport, consumer).stand_in()
 
 
 class _PatientEnd:
     """Stands before ``connectionLost`` of one transport, until that was called for good."""
 
-    __slots__ = ("_lost", "_paused", "_reason", "_transport")
+    __slots__ = ("_consumer", "_lost", "_reason", "_transport")
 
-    def __init__(self, transport: Any, paused: Callable[[], bool]) -> None:
+    def __init__(self, transport: Any, consumer: Consumer) -> None:
         self._transport = transport
-        self._paused = paused
+        self._consumer = consumer
         self._lost: Callable[[Failure], None] = transport.connectionLost
         self._reason: Failure | None = None
 
@@ -58,7 +65,7 @@ class _PatientEnd:
             self._reason = reason
             self._transport.readConnectionLost = self._read_to_the_end
         _drop_unsent(self._transport)
-        if not self._paused():
+        if not self._consumer.takes_nothing:
             self._transport.startReading()
 
     def _read_to_the_end(self, _end_of_file: Failure) -> None:

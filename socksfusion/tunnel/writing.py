@@ -1,12 +1,10 @@
 """One direction of a stream: what its protocol writes, until the stream has it."""
 
-from collections.abc import Callable
 from typing import Any
 
-from twisted.python.failure import Failure
-
 from socksfusion import limits
-from socksfusion.tunnel.producing import RegisteredProducer
+from socksfusion.tunnel.producing import RegisteredProducer, Writer
+from socksfusion.tunnel.stream_carrier import StreamCarrier
 from socksfusion.wire.yamux.stream import Stream
 
 
@@ -17,22 +15,15 @@ class Writing:
     - the carrier: ``drained``, through the transport too;
     - the transport: ``stop`` and ``stop_producer``.
 
-    ``sent`` is all bytes that were written. ``broken`` is told what a producer raised.
+    ``sent`` is all bytes that were written.
     """
 
-    __slots__ = ("_broken", "_call_soon", "_ending", "_flush_soon", "_producer", "_stream", "ended", "sent")
+    __slots__ = ("_carrier", "_ending", "_producer", "_stream", "_writer", "ended", "sent")
 
-    def __init__(
-        self,
-        stream: Stream,
-        flush_soon: Callable[[], None],
-        call_soon: Callable[..., None],
-        broken: Callable[[Failure], None],
-    ) -> None:
+    def __init__(self, stream: Stream, writer: Writer, carrier: StreamCarrier) -> None:
         self._stream = stream
-        self._flush_soon = flush_soon
-        self._call_soon = call_soon
-        self._broken = broken
+        self._writer = writer
+        self._carrier = carrier
         self._producer: RegisteredProducer | None = None
         self._ending = False  # FIN waits for the producer
         self.ended = False
@@ -56,7 +47,7 @@ class Writing:
         producer = self._producer
         if producer is not None and (producer.pulls or stream.queued > limits.STREAM_SEND_BYTES):
             producer.wrote(stream.queued)
-        self._flush_soon()
+        self._carrier.flush_soon()
 
     def end(self) -> None:
         """Send what is queued (a registered producer ends first), then FIN. Harmless when repeated."""
@@ -75,9 +66,7 @@ class Writing:
         if self.ended:
             producer.stopProducing()
             return
-        self._producer = RegisteredProducer(
-            producer, pulls=not streaming, call_soon=self._call_soon, broken=self._broken
-        )
+        self._producer = RegisteredProducer(producer, self._writer, self._carrier, pulls=not streaming)
         self._producer.start(self._stream.queued)
 
     def unregister(self) -> None:
@@ -103,7 +92,7 @@ class Writing:
         if not self.ended:
             self.ended = True
             self._stream.end()
-            self._flush_soon()
+            self._carrier.flush_soon()
 
 
 def _as_bytes(data: object) -> bytes:

@@ -127,4 +127,4 @@ class Agent(FakeNetwork):
 def lose(stream: FakeStream) -> None:
     stream.protocol.connectionLost(connectionDone)
     for watcher in stream.watchers:
-        watcher(connectionDone)
+        watcher(stream, connectionDone)

@@ -21,12 +21,12 @@ class FakeStream(StringTransport):
         self.queued = 0
         self.bytes_received = 0
         self.user = ""
-        self.watchers: list[Callable[[Failure], None]] = []
+        self.watchers: list[Callable[[Any, Failure], None]] = []
 
     def belong_to(self, user: str) -> None:
         self.user = user
 
-    def when_lost(self, watcher: Callable[[Failure], None]) -> None:
+    def when_lost(self, watcher: Callable[[Any, Failure], None]) -> None:
         self.watchers.append(watcher)
 
     @property

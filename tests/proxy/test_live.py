@@ -17,9 +17,9 @@ from tests.proxy.accounts import Registered, access, digest
 class Stream:
     def __init__(self) -> None:
         self.aborted = 0
-        self._watchers: list[Callable[[Failure], None]] = []
+        self._watchers: list[Callable[[Any, Failure], None]] = []
 
-    def when_lost(self, watcher: Callable[[Failure], None]) -> None:
+    def when_lost(self, watcher: Callable[[Any, Failure], None]) -> None:
         self._watchers.append(watcher)
 
     def abortConnection(self) -> None:
@@ -27,7 +27,7 @@ class Stream:
 
     def lose(self) -> None:
         for watcher in self._watchers:
-            watcher(Failure(ConnectionDone()))
+            watcher(self, Failure(ConnectionDone()))
 
 
 class Streams:

@@ -158,15 +158,15 @@ def test_whoever_watches_hears_of_the_end_after_the_protocol_and_one_that_fails_
     here, _ = pair.open()
     heard: list[Any] = []
 
-    def fails(reason: Failure) -> None:
+    def fails(stream: object, reason: Failure) -> None:
         raise RuntimeError("a watcher's own")
 
     here.transport.when_lost(fails)
-    here.transport.when_lost(lambda reason: heard.append((list(here.heard), reason.type)))
+    here.transport.when_lost(lambda stream, reason: heard.append((list(here.heard), stream, reason.type)))
     pair.proxy.abort("gone")
     pair.pump()
-    assert heard == [([CarrierLost], CarrierLost)]
+    assert heard == [([CarrierLost], here.transport, CarrierLost)]
     assert [failure.type for failure in failures] == [RuntimeError]
     failures.clear()
-    here.transport.when_lost(lambda reason: heard.append(reason.type))
+    here.transport.when_lost(lambda _, reason: heard.append(reason.type))
     assert heard[1:] == [CarrierLost]

@@ -80,7 +80,8 @@ class Stream:
         self.share: Share = session.outbox.nobody
         self.ready = False
         self.served_in = -1
-        self._chunks: deque[Piece] = deque()
+        # None where nothing is queued: an empty deque is large
+        self._chunks: deque[Piece] | None = None
         self._above = False
         self._skipped = False
 
@@ -110,6 +111,8 @@ class Stream:
         effect, self.sending = SENDING[self.sending, SendingInput.SEND]
         if effect is not Effect.QUEUE or not data:
             return
+        if self._chunks is None:
+            self._chunks = deque()
         self._chunks.append(data)
         self.queued += len(data)
         if self.queued > self.session.send_high:
@@ -208,7 +211,7 @@ class Stream:
         """End both directions without a word to the peer."""
         _, self.sending = SENDING[self.sending, SendingInput.RESET]
         self.step_receiving(ReceivingInput.RESET)
-        self._chunks.clear()
+        self._chunks = None
         self.queued = 0
         self.flags = 0
 
@@ -240,6 +243,7 @@ class Stream:
             self._above = False
             self.session.drained.append(self)
         if not self.queued:
+            self._chunks = None
             self._flushed()
         return size
 
