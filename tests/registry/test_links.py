@@ -84,7 +84,7 @@ def test_strangers(linked: Registry, now: Now) -> None:
 
 def test_what_ended_long_ago_goes_when_the_next_one_is_made(linked: Registry, now: Now) -> None:
     linked.add_agent("other", NEWER)
-    used, expired, far = (bytes([number]) * 32 for number in (1, 2, 3))
+    used, expired, far = (bytes([number]) * 32 for number in (21, 22, 23))
     linked.links.add(used, "other", "proxy.example:443", "ops", now() + limits.LINK_LARGEST_SECONDS)
     linked.links.use(used, NEW)
     linked.links.add(expired, "other", "proxy.example:443", "ops", now() + 60)
@@ -95,6 +95,6 @@ def test_what_ended_long_ago_goes_when_the_next_one_is_made(linked: Registry, no
     linked.links.add(STRANGE, "acme", "proxy.example:443", "ops", now() + 60)
     assert {one.digest for one in linked.links.list()} == {LINK, expired, far, STRANGE}
     now.seconds += 60
-    linked.links.add(bytes([4]) * 32, "acme", "proxy.example:443", "ops", now() + 60)
-    assert {one.digest for one in linked.links.list()} == {far, STRANGE, bytes([4]) * 32}
+    linked.links.add(bytes([24]) * 32, "acme", "proxy.example:443", "ops", now() + 60)
+    assert {one.digest for one in linked.links.list()} == {far, STRANGE, bytes([24]) * 32}
     assert linked.links.find(far) is not None
