@@ -54,7 +54,9 @@ def run(arguments: Sequence[str]) -> ExitCode:
     except OSError as error:
         raise UsageError(f"can't read {options['signers']}: {error.strerror}")
     files = bundle.read(options["file"])
-    Release(files).verify(signers)
+    release = Release(files)
+    release.verify(signers)
+    release.check_parts()
     print(f"The executable and the list of parts in {options['file']} are the release key's.")
     if options["into"] is not None:
         bundle.write(files, Path(options["into"]))

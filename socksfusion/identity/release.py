@@ -1,5 +1,7 @@
 """A release of the Agent: its executable and list of parts, signed by a key that is on no Proxy."""
 
+import hashlib
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,9 @@ class Release:
 
         ``signers`` is an allowed signers file (ssh-keygen(1), ALLOWED SIGNERS). ``ssh-keygen`` must be installed.
         """
+        if EXECUTABLE in self.files and WINDOWS_EXECUTABLE in self.files:
+            # one of them would go unsigned
+            raise ReleaseError("it holds two executables, and a release has one: don't run them")
         signed = (self.executable, PARTS)
         for name in signed:
             if name not in self.files or f"{name}.sig" not in self.files:
@@ -75,3 +80,14 @@ class Release:
                 done = children.run([*command, "-s", str(signature)], given=self.files[name])
                 if done.returncode != 0:
                     raise ReleaseError(f"{name} is not what the release key has signed: don't run it")
+
+    def check_parts(self) -> None:
+        """Raise ``ReleaseError`` where the list is another executable's, which the same key may have signed."""
+        digest = hashlib.sha256(self.files[self.executable]).hexdigest()
+        try:
+            hashes = json.loads(self.files[PARTS])["metadata"]["component"]["hashes"]
+            told = {one["content"] for one in hashes if one["alg"] == "SHA-256"}
+        except (ValueError, LookupError, TypeError, RecursionError):
+            told = set()
+        if told != {digest}:
+            raise ReleaseError(f"{PARTS} is another executable's list, not that of {self.executable}")

@@ -50,7 +50,9 @@ def test_commands_are_answered_a_line_each_on_one_connection(control: Socket) ->
     assert not transport.disconnecting
 
 
-@pytest.mark.parametrize("seconds", [True, "60", [], 0, -1, limits.PAUSE_LARGEST_SECONDS + 1, 10**400, float("nan")], ids=repr)
+@pytest.mark.parametrize(
+    "seconds", [True, "60", [], 0, -1, limits.PAUSE_LARGEST_SECONDS + 1, 10**400, float("nan")], ids=repr
+)
 def test_a_span_that_is_none_pauses_nothing(control: Socket, seconds: object) -> None:
     connection, transport = control.connect()
     connection.dataReceived(json.dumps({"do": "pause", "seconds": seconds}).encode() + b"\n")

@@ -1,5 +1,6 @@
 """Bundles for agents, the releases that they are made of, and what takes them apart again."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -31,8 +32,11 @@ def make_release(folder: Path) -> Path:
     folder.mkdir()
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
-    for name in NAMES:
-        (folder / name).write_bytes(f"content of {name}".encode())
+    content = f"content of {folder.name}".encode()
+    hashes = [{"alg": "SHA-256", "content": hashlib.sha256(content).hexdigest()}]
+    listed = json.dumps({"metadata": {"component": {"hashes": hashes}}}).encode()
+    for name, data in zip(NAMES, (content, listed), strict=True):
+        (folder / name).write_bytes(data)
         sign(folder / name, key)
     signers = f'socksfusion-release namespaces="socksfusion-release" {(folder / "key.pub").read_text()}'
     (folder / "allowed_signers").write_text(signers)
@@ -163,3 +167,33 @@ def test_a_renewal_that_fails_leaves_no_key(run: Command, release: Path) -> None
     assert "there is no release" in run("agent", "renew", "acme", "--bundle", "new.zip").stderr
     assert run("agent", "renew", "acme", "--bundle", "new.zip", "--out", "new.agent").exit_code == 2
     assert len(json.loads(run("agent", "show", "acme", "--json").stdout)["keys"]) == 1
+
+
+def test_h4_an_executable_that_nobody_signed_does_not_come_beside_one_that_is(
+    tmp_path: Path, files: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    signed = {
+        "socksfusion-agent.exe": files["socksfusion-agent"],
+        "socksfusion-agent.exe.sig": files[f"{NAMES[0]}.sig"],
+    }
+    assert unpack(tmp_path, pack(files | signed | {"socksfusion-agent": b"evil"})) is ExitCode.UNEXPECTED
+    assert "two executables" in capfd.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("parts", ["an older release's", "no list", "of nothing"])
+def test_h4_a_signed_list_of_other_parts_is_not_taken(
+    tmp_path: Path, files: dict[str, bytes], capfd: pytest.CaptureFixture[str], parts: str
+) -> None:
+    file = tmp_path / "release" / NAMES[1]
+    if parts == "no list":
+        file.write_bytes(b"[" * 100_000)
+    elif parts == "of nothing":
+        file.write_bytes(b'{"metadata": {"component": {"hashes": []}}}')
+    else:
+        file.write_bytes(files[NAMES[1]].replace(b'"content": "', b'"content": "0'))
+    sign(file, tmp_path / "release" / "key")
+    files |= {name: (file.parent / name).read_bytes() for name in (NAMES[1], f"{NAMES[1]}.sig")}
+    assert unpack(tmp_path, pack(files)) is ExitCode.UNEXPECTED
+    assert "another executable's list" in capfd.readouterr().err
+    assert not (tmp_path / "new").exists()
