@@ -12,6 +12,7 @@ from twisted.python import usage
 
 from socksfusion import children
 from socksfusion.agent.options import Options
+from socksfusion.agent.policy_file import load_policy
 from socksfusion.errors import OperatorError, UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
@@ -19,9 +20,10 @@ from socksfusion.identity.private_files import PrivateFileError, read_private, w
 from socksfusion.log import printable
 from socksfusion.options import Parameter, path
 from socksfusion.posix import effective_user
-from socksfusion.systemd_unit import CONFIG, COPY, NAME, PROGRAM, systemd_unit
+from socksfusion.systemd_unit import CONFIG, COPY, NAME, PASSWORD, POLICY, PROGRAM, systemd_unit
 
 UNIT = f"/etc/systemd/system/{NAME}.service"
+_RECORDS = Path("/var/log", NAME)
 
 
 class Rooted(usage.Options):
@@ -45,8 +47,15 @@ class Rooted(usage.Options):
         return bool(self["root"] == "/")
 
     def under(self, place: str) -> Path:
-        """``place``, an absolute path, below the root folder."""
-        return Path(self["root"]) / place.lstrip("/")
+        """``place``, an absolute path, below the root folder.
+
+        ``OperatorError`` where links of an image lead out of it, as absolute ones do, into another system.
+        """
+        root = Path(self["root"])
+        path = root / place.lstrip("/")
+        if not path.parent.resolve().is_relative_to(root.resolve()):
+            raise OperatorError(f"{printable(str(path))} is not below {printable(str(root))}: a link in it leads out")
+        return path
 
     def systemctl(self, *arguments: str) -> None:
         """Run ``systemctl ARGUMENTS``, for the root folder; ``OperatorError`` where it fails."""
@@ -69,7 +78,8 @@ class InstallOptions(Rooted):
     synopsis = "Usage: socksfusion-agent install-service --copy NAME.agent [options]"
     longdesc = (
         "Installs the Agent as a systemd service that starts at boot, and starts it. The copy goes to "
-        "/etc/socksfusion, readable by root alone; the configuration too. Run again, it replaces them. As root."
+        "/etc/socksfusion, readable by root alone; so do the configuration, and the policy and password file that it "
+        "names. Run again, it replaces them. As root."
     )
     optParameters: ClassVar[Sequence[Parameter]] = [
         path("copy", "this agent's copy file"),
@@ -82,7 +92,13 @@ class InstallOptions(Rooted):
         if self["copy"] is None:
             raise usage.UsageError("--copy FILE is missing: the file that 'socksfusion agent add' made")
         if self["config"] is not None:
-            Options().parseOptions([f"--config={self['config']}", f"--copy={self['copy']}"])
+            self.agent(Path(self["config"]))
+
+    def agent(self, config: Path) -> Options:
+        """The Agent's options as the file ``config`` has them."""
+        agent = Options()
+        agent.parseOptions([f"--config={config}", f"--copy={self['copy']}"])
+        return agent
 
 
 def install(arguments: Sequence[str]) -> ExitCode:
@@ -91,19 +107,20 @@ def install(arguments: Sequence[str]) -> ExitCode:
     options.parseOptions(arguments)  # type: ignore[no-untyped-call]
     options.check_user()
     agent = AgentCopy.load(Path(options["copy"])).agent
-    program = _place_program(options)
     try:
-        folder = options.under(COPY).parent
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_private(options.under(COPY), read_private(Path(options["copy"])))
-        if options["config"] is not None:
-            _write(options.under(CONFIG), Path(options["config"]).read_bytes())
-        unit = systemd_unit(program, config=CONFIG if options.under(CONFIG).exists() else None)
-        _write(options.under(UNIT), unit.encode())
+        files = _read_files(options)
+        program = _place_program(options)
+        options.under(COPY).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for place, content in files.items():
+            if place in (COPY, PASSWORD):
+                write_private(options.under(place), content)
+            else:
+                _write(options.under(place), content)
+        _write(options.under(UNIT), _unit(options, program).encode())
     except PrivateFileError as error:
         raise OperatorError(str(error))
     except OSError as error:
-        raise OperatorError(f"can't write {error.filename}: {error.strerror}")
+        raise OperatorError(f"can't use {error.filename}: {error.strerror}")
     if options.is_running_system:
         options.systemctl("daemon-reload")
     options.systemctl("enable", NAME)
@@ -112,6 +129,40 @@ def install(arguments: Sequence[str]) -> ExitCode:
     print(f"The Agent {agent} is installed as the service {NAME}; journalctl -fu {NAME} shows what it does.")
     print(f"{options['copy']} is not needed any more: delete it.")
     return ExitCode.NORMAL
+
+
+def _read_files(options: InstallOptions) -> dict[str, bytes]:
+    """What goes to /etc/socksfusion, by its place there; what can't be used is told before anything is changed."""
+    files = {COPY: read_private(Path(options["copy"]))}
+    if options["config"] is None:
+        return files
+    files[CONFIG] = Path(options["config"]).read_bytes()
+    agent = options.agent(Path(options["config"]))
+    if agent["policy"] is not None:
+        policy = Path(agent["policy"])
+        load_policy(policy)
+        files[POLICY] = policy.read_bytes()
+    if agent["outbound-proxy-password-file"] is not None:
+        files[PASSWORD] = read_private(Path(agent["outbound-proxy-password-file"]))
+    audit = agent["audit"]
+    if audit is not None and audit != SYSLOG and _RECORDS not in Path(audit).parents:
+        raise UsageError(
+            f'{options["config"]}: audit: the service can't write {printable(audit)}; write "{_RECORDS}/audit"'
+        )
+    return files
+
+
+def _unit(options: InstallOptions, program: str) -> str:
+    """The unit's text, for the files that are in their places."""
+    if not options.under(CONFIG).exists():
+        return systemd_unit(program)
+    agent = options.agent(options.under(CONFIG))
+    named = {"policy": POLICY, "outbound-proxy-password-file": PASSWORD}
+    policy, password = (
+        place if agent[option] is not None and options.under(place).exists() else None
+        for option, place in named.items()
+    )
+    return systemd_unit(program, config=CONFIG, policy=policy, password=password)
 
 
 def _place_program(options: InstallOptions) -> str:
@@ -124,6 +175,7 @@ def _place_program(options: InstallOptions) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             # a running executable can't be written to, but replaced
             part = target.with_name(f"{target.name}.new")
+            part.unlink(missing_ok=True)
             shutil.copyfile(sys.executable, part)
             part.chmod(0o755)
             part.replace(target)
@@ -139,5 +191,6 @@ def _place_program(options: InstallOptions) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    # a link that somebody has put there is replaced, not followed
+    write_private(path, content)
     path.chmod(0o644)

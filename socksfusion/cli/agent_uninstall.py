@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.names import parse_proxies
 from socksfusion.log import printable
-from socksfusion.systemd_unit import CONFIG, COPY, NAME, PROGRAM
+from socksfusion.systemd_unit import CONFIG, COPY, NAME, PASSWORD, POLICY, PROGRAM
 
 # with DynamicUser the real folders lie below private/, and links lead there
 _KEPT = tuple(f"{base}/{link}{NAME}" for base in ("/var/lib", "/var/log", "/run") for link in ("private/", ""))
@@ -28,7 +29,7 @@ class UninstallOptions(Rooted):
     synopsis = "Usage: socksfusion-agent uninstall [--yes] [options]"
     longdesc = (
         "Stops the service, tells the Proxy that this agent is gone, and removes the service, the copy with its key, "
-        "the configuration, the Agent's own state and records, and the executable that install-service put there. "
+        "the configuration with its policy and password, the Agent's own state and records, and the executable that install-service put there. "
         "What the system's journal has stays there. As root."
     )
     optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
@@ -42,7 +43,10 @@ def uninstall(arguments: Sequence[str]) -> ExitCode:
     options = UninstallOptions()
     options.parseOptions(arguments)  # type: ignore[no-untyped-call]
     options.check_user()
-    found = [place for place in map(options.under, (UNIT, COPY, CONFIG, *_KEPT, PROGRAM)) if os.path.lexists(place)]
+    found = [place for place in map(options.under, (UNIT, COPY, CONFIG, *_KEPT)) if os.path.lexists(place)]
+    program = options.under(PROGRAM)
+    if _is_ours(program):
+        found.append(program)
     if not found:
         print("There is no service of the Agent here, and nothing that it keeps.")
         return ExitCode.NORMAL
@@ -56,10 +60,22 @@ def uninstall(arguments: Sequence[str]) -> ExitCode:
         _tell_proxy(options)
     for place in found:
         _remove(place)
+    with suppress(OSError):
+        # not empty where a Proxy has its configuration there
+        options.under(COPY).parent.rmdir()
     if options.is_running_system:
         options.systemctl("daemon-reload")
     print("The Agent is removed.")
     return ExitCode.NORMAL
+
+
+def _is_ours(program: Path) -> bool:
+    """Whether it is install-service's: a single executable. A script of pip's has that name and place too."""
+    try:
+        with program.open("rb") as file:
+            return file.read(2) != b"#!"
+    except OSError:
+        return False
 
 
 def _agreed() -> bool:
@@ -74,8 +90,9 @@ def _tell_proxy(options: UninstallOptions) -> None:
     try:
         copy = AgentCopy.load(options.under(COPY))
         agent = Options()
-        config = [f"--config={options.under(CONFIG)}"] if options.under(CONFIG).exists() else []
-        agent.parseOptions([*config, f"--copy={options.under(COPY)}"])
+        named = {"config": CONFIG, "copy": COPY, "outbound-proxy-password-file": PASSWORD}
+        places = {option: options.under(place) for option, place in named.items()}
+        agent.parseOptions([f"--{option}={place}" for option, place in places.items() if place.exists()])
         why = _call(copy, agent)
     except (OperatorError, usage.UsageError) as error:
         why = str(error)

@@ -130,6 +130,48 @@ def test_uninstall_asks_and_removes_all_and_the_proxy_shows_it(installed: Instal
     assert "nothing that it keeps" in again.stdout
 
 
+def test_uninstall_leaves_the_script_that_pip_has_put_where_executables_go(installed: Installation) -> None:
+    root = install(installed)
+    program = root / "usr/local/bin/socksfusion-agent"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/usr/bin/python3\n")
+    done = agent("uninstall", "--root", str(root), "--yes", "--silent")
+    assert done.returncode == 0, done.stderr
+    assert program.exists()
+
+
+@pytest.mark.parametrize("place", ["etc", "etc/socksfusion", "etc/systemd", "var/lib", "usr/local"])
+def test_h4_links_in_an_image_do_not_lead_out_of_it(installed: Installation, place: str) -> None:
+    copy, root, elsewhere = installed.add_agent("demo"), installed.folder / "root", installed.folder / "elsewhere"
+    (elsewhere / "socksfusion-agent").mkdir(parents=True)
+    (elsewhere / "bin").mkdir()
+    (elsewhere / "bin" / "socksfusion-agent").write_text("another system's")
+    (root / place).parent.mkdir(parents=True)
+    (root / place).symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    command = ["--root", str(root), "--copy", str(copy), "--program", "/bin/socksfusion-agent"]
+    if place.startswith("etc"):
+        done = agent("install-service", *command)
+        assert done.returncode == 1
+        assert "a link in it leads out" in done.stderr
+    done = agent("uninstall", "--root", str(root), "--yes", "--silent")
+    assert done.returncode == 1
+    assert "a link in it leads out" in done.stderr
+    assert sorted(elsewhere.rglob("*")) == before
+
+
+def test_h5_a_planted_link_is_replaced_and_not_followed(installed: Installation) -> None:
+    root = installed.folder / "root"
+    victim = installed.folder / "victim"
+    victim.write_text("mine")
+    (root / UNIT).parent.mkdir(parents=True)
+    (root / UNIT).symlink_to(victim)
+    install(installed)
+    assert victim.read_text() == "mine"
+    assert not (root / UNIT).is_symlink()
+    assert (root / UNIT).stat().st_mode & 0o777 == 0o644
+
+
 def test_uninstall_goes_on_where_the_proxy_is_not_there(installed: Installation) -> None:
     root = install(installed)
     done = agent("uninstall", "--root", str(root), "--yes")
