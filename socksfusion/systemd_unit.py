@@ -7,6 +7,8 @@ NAME: Final = "socksfusion-agent"
 
 COPY: Final = "/etc/socksfusion/agent.copy"
 CONFIG: Final = "/etc/socksfusion/agent.toml"
+POLICY: Final = "/etc/socksfusion/agent.policy"
+PASSWORD: Final = "/etc/socksfusion/outbound-password"
 PROGRAM: Final = "/usr/local/bin/socksfusion-agent"
 
 _UNIT: Final = """\
@@ -24,7 +26,7 @@ NotifyAccess=all
 WatchdogSec=60
 # a user that exists while it runs; the copy is root's, and systemd hands it over
 DynamicUser=yes
-LoadCredential=copy:{copy}
+LoadCredential=copy:{copy}{password}
 ExecStart={program} --copy ${{CREDENTIALS_DIRECTORY}}/copy{more}
 StateDirectory={name}
 RuntimeDirectory={name}
@@ -71,6 +73,28 @@ WantedBy=multi-user.target
 """
 
 
-def systemd_unit(program: str = PROGRAM, *, copy: str = COPY, config: str | None = None) -> str:
-    """The unit's text for absolute paths without white space; ``config`` is the Agent's TOML file, if it has one."""
-    return _UNIT.format(name=NAME, program=program, copy=copy, more=f" --config {config}" if config else "")
+def systemd_unit(
+    program: str = PROGRAM,
+    *,
+    copy: str = COPY,
+    config: str | None = None,
+    policy: str | None = None,
+    password: str | None = None,
+) -> str:
+    """The unit's text for absolute paths without white space.
+
+    ``config`` is the Agent's TOML file, if it has one; ``policy`` and ``password``, the outbound proxy's, take the
+    place of what that file names.
+    """
+    more = [f" --config {config}"] if config else []
+    if policy:
+        more.append(f" --policy {policy}")
+    if password:
+        more.append(" --outbound-proxy-password-file ${CREDENTIALS_DIRECTORY}/outbound-password")
+    return _UNIT.format(
+        name=NAME,
+        program=program,
+        copy=copy,
+        more="".join(more),
+        password=f"\nLoadCredential=outbound-password:{password}" if password else "",
+    )

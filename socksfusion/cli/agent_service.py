@@ -13,6 +13,7 @@ from twisted.python import usage
 from socksfusion import children
 from socksfusion.agent.options import Options
 from socksfusion.agent.policy_file import load_policy
+from socksfusion.audit import SYSLOG
 from socksfusion.errors import OperatorError, UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
@@ -143,11 +144,14 @@ def _read_files(options: InstallOptions) -> dict[str, bytes]:
         load_policy(policy)
         files[POLICY] = policy.read_bytes()
     if agent["outbound-proxy-password-file"] is not None:
-        files[PASSWORD] = read_private(Path(agent["outbound-proxy-password-file"]))
+        try:
+            files[PASSWORD] = read_private(Path(agent["outbound-proxy-password-file"]))
+        except PrivateFileError as error:
+            raise UsageError(f"--outbound-proxy-password-file: {error}")
     audit = agent["audit"]
     if audit is not None and audit != SYSLOG and _RECORDS not in Path(audit).parents:
         raise UsageError(
-            f'{options["config"]}: audit: the service can't write {printable(audit)}; write "{_RECORDS}/audit"'
+            f"{options['config']}: audit: the service can't write {printable(audit)}; name it {_RECORDS}/audit"
         )
     return files
 

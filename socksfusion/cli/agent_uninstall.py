@@ -19,6 +19,7 @@ from socksfusion.identity.names import parse_proxies
 from socksfusion.log import printable
 from socksfusion.systemd_unit import CONFIG, COPY, NAME, PASSWORD, POLICY, PROGRAM
 
+_PLACED = (UNIT, COPY, CONFIG, POLICY, PASSWORD)
 # with DynamicUser the real folders lie below private/, and links lead there
 _KEPT = tuple(f"{base}/{link}{NAME}" for base in ("/var/lib", "/var/log", "/run") for link in ("private/", ""))
 
@@ -29,8 +30,8 @@ class UninstallOptions(Rooted):
     synopsis = "Usage: socksfusion-agent uninstall [--yes] [options]"
     longdesc = (
         "Stops the service, tells the Proxy that this agent is gone, and removes the service, the copy with its key, "
-        "the configuration with its policy and password, the Agent's own state and records, and the executable that install-service put there. "
-        "What the system's journal has stays there. As root."
+        "the configuration with its policy and password, the Agent's own state and records, and the executable that "
+        "install-service put there. What the system's journal has stays there. As root."
     )
     optFlags: ClassVar[Sequence[Sequence[str | None]]] = [
         ["yes", "y", "don't ask"],
@@ -43,7 +44,7 @@ def uninstall(arguments: Sequence[str]) -> ExitCode:
     options = UninstallOptions()
     options.parseOptions(arguments)  # type: ignore[no-untyped-call]
     options.check_user()
-    found = [place for place in map(options.under, (UNIT, COPY, CONFIG, *_KEPT)) if os.path.lexists(place)]
+    found = [place for place in map(options.under, (*_PLACED, *_KEPT)) if os.path.lexists(place)]
     program = options.under(PROGRAM)
     if _is_ours(program):
         found.append(program)

@@ -83,6 +83,57 @@ def test_the_copy_is_roots_alone_and_a_newer_one_takes_its_place(installed: Inst
     assert "--config /etc/socksfusion/agent.toml" in (root / UNIT).read_text()
 
 
+def test_what_the_configuration_names_goes_along_and_goes_again(installed: Installation) -> None:
+    given = installed.folder / "given"
+    given.mkdir(mode=0o700)
+    config = given / "agent.toml"
+    config.write_text(
+        'policy = "rules"\noutbound-proxy = "http://bob@127.0.0.1:1"\noutbound-proxy-password-file = "word"\n'
+        'audit = "/var/log/socksfusion-agent/audit"\n'
+    )
+    (given / "rules").write_text("allow 10.0.0.0/8\n")
+    (given / "word").write_text("secret\n")
+    (given / "word").chmod(0o600)
+    root = install(installed, "--config", str(config))
+    folder = root / "etc/socksfusion"
+    assert (folder / "agent.policy").read_text() == "allow 10.0.0.0/8\n"
+    assert (folder / "outbound-password").read_text() == "secret\n"
+    assert (folder / "outbound-password").stat().st_mode & 0o777 == 0o600
+    unit = (root / UNIT).read_text()
+    assert "\nLoadCredential=outbound-password:/etc/socksfusion/outbound-password\n" in unit
+    options = "--policy /etc/socksfusion/agent.policy --outbound-proxy-password-file ${CREDENTIALS_DIRECTORY}/"
+    assert f" --config /etc/socksfusion/agent.toml {options}outbound-password\n" in unit
+    install(installed)
+    assert (root / UNIT).read_text() == unit, "without --config what is there stays"
+    done = agent("uninstall", "--root", str(root), "--yes")
+    assert "The Proxy could not be told (no connection to the outbound proxy" in done.stdout
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('policy = "none"', "can't read the policy file"),
+        ('policy = "agent.toml"', "is no rule"),
+        ('outbound-proxy-password-file = "none"', "--outbound-proxy-password-file: can't read"),
+        ('audit = "audit"', "name it /var/log/socksfusion-agent/audit"),
+    ],
+    ids=["no policy", "broken policy", "no password", "record elsewhere"],
+)
+def test_a_configuration_that_the_service_could_not_use_changes_nothing(
+    installed: Installation, line: str, complaint: str
+) -> None:
+    given = installed.folder / "given"
+    given.mkdir(mode=0o700)
+    (given / "agent.toml").write_text(f"{line}\n")
+    root = installed.folder / "root"
+    more = ["--config", str(given / "agent.toml"), "--program", "/bin/true"]
+    done = agent("install-service", "--root", str(root), "--copy", str(installed.add_agent("demo")), *more)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert complaint in done.stderr
+    assert not root.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
