@@ -44,7 +44,8 @@ def tls_failed(failed: TLSFailed, connection: SSL.Connection, copy: AgentCopy, p
     reasons = set(failed.reasons)
     if any("certificate verify failed" in reason for reason in reasons):
         return _distrusted(connection, copy, proxy)
-    if any("alert" in reason for reason in reasons):
+    refused_at_all = any(text in reason for reason in reasons for text in ("protocol version", "handshake failure"))
+    if any("alert" in reason for reason in reasons) and not refused_at_all:
         return (
             f"the Proxy at {proxy} refused this copy's certificate ({printable(str(failed))}): "
             f"{copy.clock_problem() or 'it is from another installation, or the clock on the Proxy is wrong'}"

@@ -1,7 +1,8 @@
 """OpenSSL's contexts for both ends of a carrier, and who the other end is. No other module makes or changes a context.
 
 TLS 1.3 alone (RFC 8446), certificates from the installation's CA on both sides, no tickets and no session cache: each
-connection proves its key anew. pyOpenSSL forbids changes after a context's first connection, so both are finished here.
+connection proves its key anew; only ``look_context`` takes less, and nothing is said by it. pyOpenSSL forbids changes
+after a context's first connection, so all are finished here.
 """
 
 from typing import Any
@@ -101,6 +102,17 @@ def agent_context(copy: AgentCopy) -> SSL.Context:
     return context
 
 
+def look_context() -> SSL.Context:
+    """For a look at who answers where TLS 1.3 does not stand: TLS 1.2 too, whatever certificate it shows.
+
+    It has no key: nothing is to be said over such a connection.
+    """
+    context = _bare_context()
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_NONE)
+    return context
+
+
 def _context(ca_pem: bytes, certificate_pem: bytes, key_pem: bytes) -> SSL.Context:
     context = _bare_context()
     store = context.get_cert_store()
@@ -141,8 +153,21 @@ def verify_error(connection: SSL.Connection) -> int | None:
 def refused_issuer(connection: SSL.Connection) -> str | None:
     """The common name of who issued the certificate that was refused; ``None`` if none was, or it has no such name."""
     _, certificate = _verify_errors.get(connection, (None, None))
-    if certificate is None:
+    return _issuer(certificate) if certificate is not None else None
+
+
+def old_issuer(connection: SSL.Connection) -> tuple[str | None] | None:
+    """Of a ``look_context``'s connection, whose handshake need not be done: who issued the certificate that was shown.
+
+    ``None`` where none was shown yet, or the connection is TLS 1.3.
+    """
+    certificate = connection.get_peer_certificate()
+    if certificate is None or connection.get_protocol_version_name() != "TLSv1.2":
         return None
+    return (_issuer(certificate),)
+
+
+def _issuer(certificate: crypto.X509) -> str | None:
     try:
         names = certificate.to_cryptography().issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     except (ValueError, x509.InvalidVersion):

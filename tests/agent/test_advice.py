@@ -112,3 +112,12 @@ def test_something_that_is_no_proxy() -> None:
     assert pair.agent.tls_failure is not None
     line = advice.tls_failed(pair.agent.tls_failure, pair.agent.tls.connection, agent_copy(), PROXY)
     assert line.startswith(f"what answers at {PROXY} does not speak TLS 1.3")
+
+
+def test_something_that_knows_tls_1_2_alone() -> None:
+    """Its alert is no word on the copy's certificate, which it has not seen."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    line = told(agent_side(), context, agent_copy())
+    assert "does not speak TLS 1.3 as a Proxy does" in line
+    assert "refused" not in line

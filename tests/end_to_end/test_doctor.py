@@ -21,7 +21,7 @@ from tests.end_to_end.impostor import CERTIFICATES, MONTH_SECONDS, Impostor
 from tests.end_to_end.lines import CONNECTING, ESTABLISHED, messages
 from tests.end_to_end.namespaces import Network
 from tests.end_to_end.network import Target, echo, receive_exactly, socks_connect
-from tests.end_to_end.programs import Installation, free_port, installation
+from tests.end_to_end.programs import Installation, free_port, installation, wait_until
 from tests.end_to_end.raw_agent import DATA, HELLO, SYN, frame, record
 
 pytest.importorskip("spnego")
@@ -247,6 +247,26 @@ def hang_up(client: socket.socket) -> None:
     client.recv(4096)
 
 
+class Interceptor(Impostor):
+    """What opens TLS on the way and knows TLS 1.2 alone; ``met`` is what became of each connection."""
+
+    def __init__(self, issued: Issued, agents_ca: bytes) -> None:
+        super().__init__(issued, alpn=None)
+        self.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        # an agent's certificate would be asked for, taken and seen
+        self.context.load_verify_locations(cadata=agents_ca.decode())
+        self.context.verify_mode = ssl.CERT_OPTIONAL
+        self.met: list[str] = []
+
+    def __call__(self, connection: socket.socket) -> None:
+        try:
+            tls = self.context.wrap_socket(connection, server_side=True)
+        except OSError as error:  # ssl's errors are such
+            self.met.append("other version" if "UNSUPPORTED_PROTOCOL" in str(error) else "left after the certificate")
+        else:
+            self.met.append(f"stayed; its certificate: {tls.getpeercert()}")
+
+
 class TestTls:
     @pytest.mark.parametrize(
         ("serve", "text"),
@@ -291,6 +311,17 @@ class TestTls:
             r"inspection\. .* a certificate issued by 'SocksFusion CA [^']+' is shown there\"",
             text,
         )
+
+    def test_tls_1_2_that_is_opened_on_the_way(self, doctored: Installation, copy: Path) -> None:
+        """A second look tells whose it is, and shows it neither certificate nor secret."""
+        issued = Authority.create()[0].issue_proxy(["localhost"])
+        interceptor = Interceptor(issued, StateFolder(doctored.state).ca_pem())
+        with Target(interceptor) as target:
+            visit = Visit(doctored, copy, at(target.port))
+        failed(visit, ExitCode.CERTIFICATE, "certificate", "speaks TLS 1.2, not 1.3", "issued by 'SocksFusion CA ")
+        assert f"Please exempt TCP connections to localhost:{target.port} from TLS inspection" in visit.trouble()[1]
+        wait_until(lambda: len(interceptor.met) == 2, lambda: str(interceptor.met))
+        assert interceptor.met == ["other version", "left after the certificate"]
 
     def test_no_proxy(self, doctored: Installation, copy: Path) -> None:
         issued = StateFolder(doctored.state).authority().issue_proxy(["localhost"])

@@ -7,6 +7,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 
 from socksfusion.agent import advice
 from socksfusion.agent.doctor.findings import Finding, Trouble
+from socksfusion.agent.doctor.look import exemption
 from socksfusion.agent.doctor.visit import AskingVisit, VisitEnded
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
@@ -57,8 +58,7 @@ def _tls_trouble(ended: VisitEnded, visit: AskingVisit, copy: AgentCopy, proxy: 
     return Trouble(
         "certificate",
         text,
-        f'who runs your firewall or web filter: "Please exempt TCP connections to {proxy} from TLS inspection. They '
-        f"are mutually authenticated and can't be opened; at present a certificate issued by {seen} is shown there\"",
+        exemption(proxy, seen),
         ExitCode.CERTIFICATE,
     )
 

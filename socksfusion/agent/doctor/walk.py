@@ -8,6 +8,7 @@ from typing import Any
 from socksfusion.agent.dial import Dialler
 from socksfusion.agent.doctor.findings import Finding, Trouble
 from socksfusion.agent.doctor.here import check_clock, check_copy, check_policy
+from socksfusion.agent.doctor.look import look_again
 from socksfusion.agent.doctor.target import check_target
 from socksfusion.agent.doctor.tunnel import check_peer, check_registration, check_tls
 from socksfusion.agent.doctor.visit import AskingVisit
@@ -64,7 +65,7 @@ class Walk:
         visit = AskingVisit(self.reactor, way.host, agent_context(self.copy))
         try:
             self.tell(await check_connection(self.reactor, way, outbound, visit, seconds))
-            self.tell(await check_tls(self.reactor, visit, self.copy, way.proxy, seconds))
+            self.tell(await self._tls(way, visit, seconds))
             for finding in check_peer(visit, way.proxy):
                 self.tell(finding)
             if self.register:
@@ -73,6 +74,13 @@ class Walk:
                 self.tell(Finding("registration", "not asked (--no-register)", left_out=True))
         finally:
             visit.leave()
+
+    async def _tls(self, way: Way, visit: AskingVisit, seconds: float) -> Finding:
+        try:
+            return await check_tls(self.reactor, visit, self.copy, way.proxy, seconds)
+        except Trouble as trouble:
+            seen = await look_again(self.reactor, way, seconds) if trouble.finding.step == "tls" else None
+            raise seen or trouble
 
     async def _rules(self) -> None:
         finding, policy = check_policy(self.options, self.copy)
