@@ -291,6 +291,8 @@ SCANS_REMEMBERED: Final = 1024
 """Scans that an Agent knows to be told already; above it the oldest is forgotten."""
 REGISTRY_POLL_SECONDS: Final = 0.5
 """Between two looks at the registry for changes of the admin commands."""
+HEARD_SECONDS: Final = 3.0
+"""A command that changes the registry waits so long for a running Proxy to go by the change."""
 REGISTRY_WRITE_SECONDS: Final = 1.0
 """What the Proxy notes of its agents is written in batches, this often."""
 REGISTRY_BUSY_SECONDS: Final = 5.0

@@ -21,7 +21,7 @@ from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.names import PROXY_PORT, check_agent_name, format_proxies, parse_proxies
 from socksfusion.identity.state import StateFolder
 from socksfusion.identity.tokens import mint_token, token_digest
-from socksfusion.registry.store import Registry, RegistryError
+from socksfusion.registry.store import RegistryError
 
 
 @click.group(short_help="Register agents, make their copies, shut them out.")
@@ -79,7 +79,7 @@ def add(
     check_outputs(bundle, out)
     state, secret = given_state().open(), mint_token()
     until = _moment(expires)
-    with Registry.open(state.registry_file) as registry:
+    with open_registry(state) as registry:
         registry.check_new(name)
         copy, issued = _mint(state, name, proxy, scope, until)
         path = _save(copy, out) if bundle is None else save_bundle(state, copy, executable, bundle)
@@ -134,7 +134,7 @@ def renew(
     """
     check_outputs(bundle, out)
     state = given_state().open()
-    with Registry.open(state.registry_file) as registry:
+    with open_registry(state) as registry:
         found = registry.agent(name)
         changes: dict[str, Any] = {} if scope is None else {"scope": scope}
         if expires is not None:

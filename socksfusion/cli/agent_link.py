@@ -18,7 +18,6 @@ from socksfusion.identity.names import PROXY_PORT, format_proxies, parse_proxies
 from socksfusion.identity.state import StateFolder
 from socksfusion.identity.tokens import mint_token, token_digest
 from socksfusion.registry.schema import Link
-from socksfusion.registry.store import Registry
 
 
 @click.command(
@@ -48,7 +47,7 @@ def link(name: str, span: float, site: str | None) -> None:
     pressed, and takes the older one's place when it first connects.
     """
     state, secret = given_state().open(), mint_token()
-    with Registry.open(state.registry_file) as registry:
+    with open_registry(state) as registry:
         proxy = registry.agent(name).proxy or _usual(state)
         address = _site(proxy) if site is None else _checked(site)
         expires = time.time() + span

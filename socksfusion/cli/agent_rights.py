@@ -3,7 +3,7 @@
 import click
 
 from socksfusion.cli.completion import agent_names
-from socksfusion.cli.listening import is_free, wait_until_open
+from socksfusion.cli.listening import is_free
 from socksfusion.cli.state_option import open_registry, state_option
 from socksfusion.errors import UsageError
 from socksfusion.identity.tokens import mint_token, token_digest
@@ -87,9 +87,6 @@ def port(name: str, port: str) -> None:
             registry.check_port(name, number)
             raise UsageError(f"another program has port {number} on 127.0.0.1; free it, or take another")
         registry.set_port(name, number)
-        served = registry.is_served()
-    if number is not None and served:
-        wait_until_open(number)
     if number is None:
         click.echo(f"Agent {name} has no port of its own.")
     else:

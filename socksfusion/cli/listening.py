@@ -2,14 +2,6 @@
 
 import errno
 import socket
-import time
-from collections.abc import Callable
-from typing import Final
-
-from socksfusion import limits
-
-_HEARD_SECONDS: Final = limits.REGISTRY_POLL_SECONDS + 1.0
-_LOOK_SECONDS: Final = 0.05
 
 
 def is_free(port: int) -> bool:
@@ -22,16 +14,3 @@ def is_free(port: int) -> bool:
         except OSError as error:
             return error.errno != errno.EADDRINUSE
     return True
-
-
-def wait_until_open(
-    port: int, *, sleep: Callable[[float], None] = time.sleep, seconds: Callable[[], float] = time.monotonic
-) -> None:
-    """Wait until a running Proxy has heard of ``port`` and listens on it; 1.5 s at most.
-
-    A tool that is started by the next line of a script would find nobody there, and call every port of its target
-    closed. A Proxy whose ports are on another address than 127.0.0.1 can't be seen here: it has heard by then.
-    """
-    begun = seconds()
-    while is_free(port) and seconds() - begun < _HEARD_SECONDS:
-        sleep(_LOOK_SECONDS)

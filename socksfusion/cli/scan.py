@@ -6,6 +6,7 @@ import pwd
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import click
@@ -13,7 +14,7 @@ import click
 from socksfusion import limits
 from socksfusion.cli import scan_report
 from socksfusion.cli.completion import agent_names, running_scan_ids, scan_ids
-from socksfusion.cli.listening import is_free, wait_until_open
+from socksfusion.cli.listening import is_free
 from socksfusion.cli.parameters import PORT, Duration, examples, narrowing_option
 from socksfusion.cli.scan_targets import hosts_of, ports_of
 from socksfusion.cli.scan_watch import watch as watch_scan
@@ -97,8 +98,6 @@ def start(
     with open_registry() as registry:
         begun = registry.scans.start(wanted, _usable_ports())
         served = registry.is_served()
-    if served and begun.port is not None:
-        wait_until_open(begun.port)
     if wants_json:
         known = {"id": begun.id, "agent": agent, "port": begun.port, "token": token, "until": moment(begun.until)}
         click.echo(json.dumps(known, indent=2))
@@ -126,11 +125,12 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _open() -> Registry:
-    registry = open_registry()
-    if not registry.is_served():
-        registry.scans.end_overdue()
-    return registry
+@contextmanager
+def _open() -> Iterator[Registry]:
+    with open_registry() as registry:
+        if not registry.is_served():
+            registry.scans.end_overdue()
+        yield registry
 
 
 @scan.command("list", short_help="Show all scans.", epilog=_examples("list", "list --agent acme --running --json"))

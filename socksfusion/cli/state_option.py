@@ -2,17 +2,22 @@
 
 import os
 import shlex
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from twisted.python.usage import UsageError as UnknownVariable
 
+from socksfusion import limits
 from socksfusion.errors import UsageError
 from socksfusion.identity.state import StateFolder
 from socksfusion.options import STATE_VARIABLE, refuse_unknown_variables
 from socksfusion.registry.store import Registry
+
+_LOOK_SECONDS: Final = 0.02
 
 
 def state_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,9 +54,25 @@ def state_of(context: click.Context) -> StateFolder:
     return StateFolder(Path(path).absolute())
 
 
-def open_registry() -> Registry:
-    """The registry of the given state folder; raises ``OperatorError``."""
-    return Registry.open(given_state().open().registry_file)
+@contextmanager
+def open_registry(state: StateFolder | None = None) -> Iterator[Registry]:
+    """The registry of ``state``, by default of the given folder; raises ``OperatorError``.
+
+    When the block has ended a running Proxy goes by what was changed: a tool in a script's next line must not find a
+    token unknown, or nobody at a port.
+    """
+    with Registry.open((state or given_state().open()).registry_file) as registry:
+        yield registry
+        wait_until_heard(registry)
+
+
+def wait_until_heard(
+    registry: Registry, *, sleep: Callable[[float], None] = time.sleep, seconds: Callable[[], float] = time.monotonic
+) -> None:
+    """Wait for a running Proxy to hear of this command's changes, ``limits.HEARD_SECONDS`` at most: it may be stuck."""
+    begun = seconds()
+    while not registry.is_heard() and seconds() - begun < limits.HEARD_SECONDS:
+        sleep(_LOOK_SECONDS)
 
 
 def to_type(state: StateFolder, command: str, arguments: str) -> str:

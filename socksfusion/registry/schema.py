@@ -177,6 +177,8 @@ class Snapshot:
     """The running ones by id, explicit and implicit."""
     clients: Mapping[str, Client] = field(default_factory=dict)
     """By name; revoked ones too."""
+    change: int = 0
+    """The number of the last change that it shows."""
 
 
 @dataclass(frozen=True, slots=True)

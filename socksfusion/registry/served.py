@@ -1,4 +1,7 @@
-"""Whether a Proxy works with a registry: a lock that the kernel drops when the process ends, however it ends."""
+"""Whether a Proxy works with a registry, and what it has heard of.
+
+A lock tells the first, which the kernel drops when the process ends, however it ends.
+"""
 
 import fcntl
 import os
@@ -52,6 +55,19 @@ class ServedLock:
         finally:
             os.close(descriptor)
         return False
+
+    def note(self, change: int) -> None:
+        """While it is held: write down that the Proxy goes by the registry up to this change."""
+        if self._held is not None:
+            os.pwrite(self._held, b"%-20d" % change, 0)
+
+    def noted(self) -> int:
+        """What was noted last, by whoever holds it; 0 for nothing."""
+        descriptor = self._open()
+        try:
+            return int(os.pread(descriptor, 20, 0) or 0)
+        finally:
+            os.close(descriptor)
 
     def _open(self) -> int:
         try:

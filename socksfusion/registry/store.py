@@ -30,7 +30,7 @@ from socksfusion.registry.rows import SCAN_COLUMNS, agent_of, key_of, read_clien
 from socksfusion.registry.scans import Scans
 from socksfusion.registry.schema import Agent, AgentKey, Scan, Seen, Snapshot
 from socksfusion.registry.served import ServedLock
-from socksfusion.registry.session import Session
+from socksfusion.registry.session import Session, last_change
 from socksfusion.registry.tables import agents, keys, scans
 
 __all__ = ["Agent", "AgentKey", "RefusedChange", "Registry", "RegistryError", "Scan", "Seen", "Snapshot"]
@@ -117,8 +117,13 @@ class Registry(Agents):
             running = connection.execute(sa.select(*SCAN_COLUMNS).where(scans.c.ended.is_(None)))
             by_id = {row.id: scan_of(row) for row in running}
             accounts = read_clients(connection)
+            change = last_change(connection)
         return Snapshot(
-            MappingProxyType(by_name), MappingProxyType(by_digest), MappingProxyType(by_id), MappingProxyType(accounts)
+            MappingProxyType(by_name),
+            MappingProxyType(by_digest),
+            MappingProxyType(by_id),
+            MappingProxyType(accounts),
+            change,
         )
 
     @property
@@ -151,6 +156,14 @@ class Registry(Agents):
         with self._session.write() as connection:
             connection.execute(agents.update().values(connected=False))
         return True
+
+    def tell_heard(self, change: int) -> None:
+        """Of the one that serves: it goes by the registry up to this change (``Snapshot.change``)."""
+        self._served.note(change)
+
+    def is_heard(self) -> bool:
+        """Whether no Proxy works with this registry, or it goes by all that was changed through this object."""
+        return not self.is_served() or self._served.noted() >= self._session.change
 
     def is_served(self) -> bool:
         """Whether a Proxy works with this registry now: only then is an agent's *connected* true."""

@@ -85,6 +85,7 @@ class RegistryWatch(Service):
             raise
         self._registry = registry
         self._threads.start()
+        self._reactor.callLater(0, self._tell_heard)
         super().startService()  # type: ignore[no-untyped-call]
         self._poll.start(limits.REGISTRY_POLL_SECONDS, now=False)
 
@@ -170,6 +171,12 @@ class RegistryWatch(Service):
                 changed(snapshot)
             except Exception:
                 _log.failure("an observer of the registry failed")
+        # in a later turn: a port that an observer has closed is closed by then
+        self._reactor.callLater(0, self._tell_heard)
+
+    def _tell_heard(self) -> None:
+        if self._registry is not None:
+            self._registry.tell_heard(self.snapshot.change)
 
     def _look(self) -> "Deferred[None]":
         return self._in_thread(self._load_changes).addCallbacks(self._looked, self._failed)

@@ -56,19 +56,6 @@ def test_start_prints_port_and_token(staffed: Command, registry: Registry) -> No
     assert "No Proxy works with this state folder" in result.stdout
 
 
-def test_the_port_of_a_scan_is_open_when_start_ends(
-    staffed: Command, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a Proxy runs: a tool in a script's next line found nobody, and called all ports closed."""
-    waited: list[int] = []
-    monkeypatch.setattr(scan_commands, "wait_until_open", waited.append)
-    start(staffed, "acme", "--port", "20126")
-    assert waited == []
-    registry.serve()
-    start(staffed, "acme", "--port", "20127")
-    assert waited == [20127]
-
-
 def test_all_that_a_scan_can_be_started_with(staffed: Command, registry: Registry) -> None:
     started = start(
         staffed,

@@ -43,9 +43,9 @@ class Guarded:
         self._hosts = count(1)
 
     def new_client(self, name: str) -> Login:
-        """An account that may use a."""
+        """An account that may use a, from the moment that the command has ended."""
         login = (f"{name}@a", token_in(self.installed.admin("client", "add", name, "--agents", "a")))
-        self.wait_for(login, accepted=True)
+        assert self.accepts(login)
         return login
 
     def wait_for(self, login: Login, *, accepted: bool) -> None:

@@ -77,9 +77,9 @@ COPIES: dict[str, tuple[Damage, ExitCode, str]] = {
         "is not an Agent copy; make one by",
     ),
     "of another version": (
-        edit("demo.agent", lambda data: data.replace(b"version = 1", b"version = 2")),
+        edit("demo.agent", lambda data: data.replace(b"version = 1", b"version = 3")),
         ExitCode.STATE,
-        "is an Agent copy of version 2, and this program reads version 1; install a newer SocksFusion",
+        "is an Agent copy of version 3, and this program reads versions 1 to 2; install a newer SocksFusion",
     ),
     "others can read it": (
         lambda folder: (folder / "demo.agent").chmod(0o644),

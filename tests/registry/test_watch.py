@@ -35,6 +35,20 @@ def test_a_change_of_another_process_arrives(
     assert len(seen) == 1
 
 
+def test_a_command_learns_when_the_proxy_goes_by_its_change(
+    watch: RegistryWatch, registry: Registry, clock: SteppedReactor
+) -> None:
+    registry.set_port("acme", 1081)
+    assert registry.is_heard(), "nobody serves, who could know"
+    watch.startService()
+    clock.advance(0)
+    assert registry.is_heard(), "it was read at the start"
+    registry.revoke_agent("acme")
+    assert not registry.is_heard()
+    poll(clock)
+    assert registry.is_heard()
+
+
 def test_run_answers_when_the_snapshot_shows_it(
     watch: RegistryWatch, seen: list[Snapshot], clock: SteppedReactor
 ) -> None:
