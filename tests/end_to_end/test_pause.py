@@ -26,6 +26,8 @@ from tests.end_to_end.network import (
     was_reset,
 )
 from tests.end_to_end.programs import Installation, wait_until
+from tests.end_to_end.udp import Client
+from tests.end_to_end.udp import Target as UDPTarget
 
 PROGRAM = "from socksfusion.cli.agent_program import main; main()"
 
@@ -98,6 +100,30 @@ def test_a_pause_cuts_within_a_second_denies_and_is_shown_until_resumed(
     assert admin(copy, "resume") == "resumed\n"
     wait_shown(installed, "demo", paused=False)
     assert reply(installed, target.port) == 0
+
+
+def test_a_pause_ends_an_association_within_a_second_and_denies_a_new_one(installed: Installation) -> None:
+    copy = installed.add_agent("demo")
+    installed.start_proxy()
+    installed.start_agent(copy)
+    with UDPTarget() as target, Client(installed.clients_port) as client:
+        assert client.ask(b"before", "127.0.0.1", target.port) == b"before"
+        assert status(copy)["streams"] == 1
+        admin(copy, "pause")
+        told = time.monotonic()
+        # the association ends with its TCP connection (RFC 1928, section 6)
+        assert client.control.recv(1) == b""
+        assert time.monotonic() - told < 1
+        assert status(copy)["streams"] == 0
+        client.send(b"paused", "127.0.0.1", target.port)
+        with Client(installed.clients_port) as refused:
+            assert refused.reply == 2
+        wait_shown(installed, "demo", paused=True, paused_until=None)
+        admin(copy, "resume")
+        wait_shown(installed, "demo", paused=False)
+        with Client(installed.clients_port) as another:
+            assert another.ask(b"after", "127.0.0.1", target.port) == b"after"
+        assert [payload for payload, _ in target.received] == [b"before", b"after"]
 
 
 def test_a_pause_outlasts_a_restart_of_the_agent_and_of_the_proxy(installed: Installation, target: Target) -> None:
