@@ -26,6 +26,8 @@ def printable(text: str | bytes, limit: int = limits.LOGGED_TEXT_CHARACTERS) -> 
     A ``str`` is taken as UTF-8. A backslash becomes ``\\``, so that the result can't be mistaken. What is over the
     limit is cut and ends in ``...``.
     """
+    if isinstance(text, str) and len(text) <= limit and text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     shown = "".join(
         "\\\\" if byte == 0x5C else chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02x}" for byte in data[:limit]

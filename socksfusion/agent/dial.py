@@ -114,6 +114,8 @@ def _is_unexplained(cause: BaseException | None) -> bool:
 
 def alternate(addresses: Sequence[str]) -> list[str]:
     """The addresses with their families alternating, IPv6 first (RFC 8305, section 4), their order kept otherwise."""
+    if len(addresses) == 1:
+        return list(addresses)
     six = [address for address in addresses if ":" in address]
     four = [address for address in addresses if ":" not in address]
     return [address for address in chain.from_iterable(zip_longest(six, four)) if address is not None]
@@ -181,7 +183,7 @@ class _Dial:
 
     def again(self, attempt: "_Attempt") -> None:
         """The outcome of an attempt got lost: only another one tells whether the port is open or closed."""
-        attempt.dial = None
+        attempt.forget()
         self._attempts.discard(attempt)
         self._attempt(attempt.address, attempt.number + 1)
 
@@ -206,7 +208,7 @@ class _Dial:
             transport.abortConnection()
             self.failed(attempt, DialFailed(Reply.REFUSED, "nobody listens: the connection met itself"))
             return
-        attempt.dial = None
+        attempt.forget()
         self._attempts.discard(attempt)
         self._stop()
         self._dialler.prepare(transport)
@@ -214,7 +216,7 @@ class _Dial:
 
     def failed(self, attempt: "_Attempt", failure: ConnectFailed) -> None:
         """An attempt has failed: the next begins at once."""
-        attempt.dial = None
+        attempt.forget()
         self._attempts.discard(attempt)
         if _TELLING.index(failure.reply) <= _TELLING.index(self._failure.reply):
             self._failure = failure
@@ -260,11 +262,16 @@ class _Attempt(ClientFactory):
         else:
             self.dial.failed(self, failure_of(reason.value))
 
+    def forget(self) -> None:
+        """It is over for the dial."""
+        self.dial = self.connector = None
+
     def cancel(self) -> None:
         """End the attempt; nobody hears of it again."""
-        self.dial = None
-        if self.connector is not None:
-            self.connector.stopConnecting()
+        connector = self.connector
+        self.forget()
+        if connector is not None:
+            connector.stopConnecting()
 
 
 class _Connected(Protocol):

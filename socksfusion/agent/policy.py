@@ -115,13 +115,14 @@ class Policy:
             return Decision(False, OVER, dialled)
         if agreed.scope and not hold(agreed.scope, target):
             return Decision(False, OUT_OF_SCOPE, dialled)
-        decision = self._by_rules(all_forms, port, name, opened)
+        decision = self._by_rules(all_forms, port, name, opened, dialled)
         if decision.allowed and narrowed is not None and not hold(narrowed, target):
             return Decision(False, NARROWED, dialled)
         return decision
 
-    def _by_rules(self, all_forms: Sequence[Address], port: int, name: str, opened: Rule | None) -> Decision:
-        dialled = str(all_forms[0])
+    def _by_rules(
+        self, all_forms: Sequence[Address], port: int, name: str, opened: Rule | None, dialled: str
+    ) -> Decision:
         if self.rules is None:
             return Decision(True, DEFAULT, dialled)
         rule = self.rules.first(all_forms, port, name)

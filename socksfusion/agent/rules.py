@@ -77,12 +77,17 @@ class Rules:
 
     def first(self, forms: Sequence[Address], port: int, name: str) -> Rule | None:
         """The rule that decides about an address; see :meth:`Rule.fits`."""
-        return next((rule for rule in self.rules if rule.fits(forms, port, name)), None)
+        for rule in self.rules:
+            if rule.fits(forms, port, name):
+                return rule
+        return None
 
     def first_for_guarded(self, form: Address, port: int, name: str) -> Rule | None:
         """The rule that decides about an address in a guarded range, where a wider one that allows has no say."""
-        narrow = (rule for rule in self.rules if rule.opens_guarded or not rule.allows)
-        return next((rule for rule in narrow if rule.fits((form,), port, name)), None)
+        for rule in self.rules:
+            if (rule.opens_guarded or not rule.allows) and rule.fits((form,), port, name):
+                return rule
+        return None
 
 
 def allow_list(networks: Iterable[Network]) -> Rules:

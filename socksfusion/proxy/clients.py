@@ -100,7 +100,7 @@ class ClientProtocol(Connection):
     def _begin(self, first: int) -> bool:
         """The first byte tells the protocol; whether it is one that is served."""
         self._take_off_proxy_header()
-        self._access = self._access._replace(peer=self.peer)
+        self._access = Access(self.peer, *self._access[1:])
         try:
             self._way = way_in(first, login_required=self._front.accounts.required)
         except NoWayIn as error:

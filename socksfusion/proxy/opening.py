@@ -57,7 +57,7 @@ class Associated:
 
 
 class Opening(Protocol):
-    """Asks an Agent for one connection, or for datagrams; ``result`` fires once, with an :class:`Opened`.
+    """Asks an Agent for one connection, or for datagrams; ``result`` fires once, with an :class:`Opened`, and is gone.
 
     Between :meth:`expect_answer` and the reply there may be ``outer_seconds``. Cancelling ``result`` resets the stream,
     which cancels the Agent's dial; before there is one it calls ``withdrawn``, which whoever keeps it waiting has set.
@@ -90,8 +90,10 @@ class Opening(Protocol):
         if self._done:
             return
         self._done = True
-        self._stop_limit()
-        self.result.callback(opened)
+        self._let_go()
+        result = self.result
+        del self.result
+        result.callback(opened)
 
     def expect_answer(self) -> None:
         """An Agent serves that will be asked: from now on its time runs, also while a stream has to be waited for."""
@@ -151,19 +153,24 @@ class Opening(Protocol):
         self.transport.abortConnection()
 
     def _too_late(self) -> None:
-        self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent gave no answer within {self._outer_seconds:g} s"))
         self._leave()
+        self.finish(Opened(Reply.GENERAL_FAILURE, detail=f"the agent gave no answer within {self._outer_seconds:g} s"))
 
     def _cancelled(self, _result: Deferred[Opened]) -> None:
         self._done = True
-        self._stop_limit()
         self._leave()
+        self._let_go()
 
     def _leave(self) -> None:
         if self.asked:
             self.transport.abortConnection()
         elif self.withdrawn is not None:
             self.withdrawn()
+
+    def _let_go(self) -> None:
+        # what refers back to us would wait for the garbage collector
+        self._stop_limit()
+        self.withdrawn = self.carrier_lost = None
 
     def _stop_limit(self) -> None:
         if self._limit is not None and self._limit.active():

@@ -301,9 +301,10 @@ class StreamTransport:
         self._writing.stop_producer()
         reason = cast(Failure, self._lost)
         watchers, self._watchers = self._watchers, ()
-        if self.protocol is not None:
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
             try:
-                self.protocol.connectionLost(reason)
+                protocol.connectionLost(reason)
             except Exception:
                 _log.failure("the protocol of a stream raised when it was told that it is lost", Failure())
         for watcher in watchers:

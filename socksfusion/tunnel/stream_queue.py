@@ -104,9 +104,7 @@ class StreamQueue:
         session = self._carrier.session
         has = self._open.get(user)
         opened = has.open if has is not None else 0
-        return opened < limits.STREAMS_SHARE * (
-            session.max_streams - len(session.streams)
-        )
+        return opened < limits.STREAMS_SHARE * (session.max_streams - len(session.streams))
 
     def _next(self, user: str) -> TakesStream:
         takers = self._waiting.pop(user)

@@ -18,14 +18,14 @@ class ServerConnection(WayIn):
     def __init__(self, *, login_required: bool = False) -> None:
         super().__init__()
         self._login_required = login_required
-        self._next_message: Callable[[], Event | None] = self._read_greeting
+        self._next_message: Callable[[ServerConnection], Event | None] = ServerConnection._read_greeting
 
     def reply(self, code: Reply, host: str = "", port: int = 0, detail: str = "") -> None:
         """Section 6; ``host`` that is no IP address is told as 0.0.0.0, and ``detail`` has no place."""
         self._to_send += _encode_reply(code, host, port)
 
     def _next(self) -> Event | None:
-        return self._next_message()
+        return self._next_message(self)
 
     def _login_answer(self, accepted: bool) -> bytes:
         return bytes((_LOGIN_VERSION, not accepted))
@@ -39,10 +39,10 @@ class ServerConnection(WayIn):
         self._buffer = buffer[end:]
         if Method.LOGIN in methods:
             self._to_send += bytes((VERSION, Method.LOGIN))
-            self._next_message = self._read_login
+            self._next_message = ServerConnection._read_login
         elif Method.NO_AUTHENTICATION in methods and not self._login_required:
             self._to_send += bytes((VERSION, Method.NO_AUTHENTICATION))
-            self._next_message = self._read_request
+            self._next_message = ServerConnection._read_request
         else:
             wanted = "02 (user name and password)" if self._login_required else "00 (no authentication) or 02 (login)"
             raise Failure(
@@ -62,7 +62,7 @@ class ServerConnection(WayIn):
         if len(buffer) < (end := middle + 1 + buffer[middle]):
             return None
         self._buffer = buffer[end:]
-        self._next_message = self._read_request
+        self._next_message = ServerConnection._read_request
         return LoginReceived(buffer[2:middle], buffer[middle + 1 : end])
 
     def _read_request(self) -> RequestReceived | None:

@@ -165,10 +165,10 @@ class Pair:
 
     def open(self, protocol: Any = None) -> tuple[Any, Any]:
         """Open a stream; the protocols of its two ends, the Proxy's first."""
-        transport = self.start(protocol)
+        here = self.start(protocol).protocol
         self.proxy.flush_soon()
         self.pump()
-        return transport.protocol, self.agent_owner.protocols[-1]
+        return here, self.agent_owner.protocols[-1]
 
 
 @contextmanager
