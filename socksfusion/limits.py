@@ -116,6 +116,10 @@ ASSOCIATION_DATAGRAMS_PER_SECOND: Final = 1000
 """Datagrams of an association in one direction; more are dropped and counted."""
 ASSOCIATION_QUEUE_BYTES: Final = 256 * KIB
 """Datagrams of an association that wait, for a slow carrier or for a name to be resolved; new ones are dropped then."""
+DATAGRAM_ROOM_BYTES: Final = 64 * MIB
+"""Datagrams of all associations of a process that wait; new ones are dropped then, whosever they are."""
+DATAGRAM_RECOUNT_SECONDS: Final = 1.0
+"""Between two looks at what of all these has left meanwhile, while they seem too many."""
 ASSOCIATION_TARGETS: Final = 64
 """Addresses that an association talks to at once, each from a socket of its own."""
 TARGET_SILENT_SECONDS: Final = 5.0
@@ -192,6 +196,8 @@ RECORD_BYTES: Final = 16 * KIB
 """The largest control message."""
 NARROWING_NETWORKS: Final = 256
 """Networks to which a client's account or a scan may narrow what an Agent allows."""
+NARROWINGS_REMEMBERED: Final = 32
+"""Lists of such networks that are kept as they were read: of the largest, 256 KiB each."""
 RECORD_DEPTH: Final = 8
 """How deep maps and lists of a control message may lie in one another."""
 HOST_NAME_BYTES: Final = 253
@@ -329,6 +335,10 @@ UNREACHABLE_SECONDS: Final = 60.0
 """That time."""
 UNREACHABLE_HOSTS: Final = 1024
 """Hosts for which that is counted; above it the oldest is told and forgotten."""
+WORDS_OF_PROXY_AT_ONCE: Final = 60
+"""Messages that a Proxy may make an Agent print at once: `Running`, `Scan is started`; above it those below."""
+WORDS_OF_PROXY_PER_SECOND: Final = 2.0
+"""So many of them a second, and the log has a count of what was left out."""
 STATUS_SECONDS: Final = 1.0
 """Between two looks at what passes, and between two changes of the Agent's live line."""
 AUDIT_FILE_BYTES: Final = 16 * MIB

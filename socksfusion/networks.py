@@ -5,6 +5,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
 from typing import Final, TypeAlias
 
+from socksfusion import limits
 from socksfusion.log import printable
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -35,7 +36,7 @@ def parse_network(text: str) -> Network:
     return network
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=limits.NARROWINGS_REMEMBERED)
 def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     """The networks that ``texts`` name, in their order; remembered, since a scan's many opens name the same ones.
 

@@ -1,9 +1,11 @@
 """Networks as an admin or operator writes them."""
 
+import tracemalloc
 from ipaddress import ip_address
 
 import pytest
 
+from socksfusion import limits
 from socksfusion.networks import hold, parse_network, parse_networks
 
 
@@ -47,3 +49,15 @@ def test_one_network_of_several_is_enough() -> None:
     assert hold(networks, ip_address("2001:db8::1"))
     assert not hold(networks, ip_address("11.0.0.1"))
     assert not hold((), ip_address("10.1.2.3"))
+
+
+def test_j2_what_is_remembered_of_a_hostile_proxys_lists_is_bounded() -> None:
+    parse_networks.cache_clear()
+    tracemalloc.start()
+    try:
+        for number in range(3 * limits.NARROWINGS_REMEMBERED):
+            parse_networks(tuple(f"10.{number}.{low}.0" for low in range(limits.NARROWING_NETWORKS)))
+        assert tracemalloc.get_traced_memory()[0] < 16 * limits.MIB
+    finally:
+        tracemalloc.stop()
+        parse_networks.cache_clear()

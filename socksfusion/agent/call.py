@@ -101,8 +101,8 @@ class CallFactory(Factory):
 class Call:
     """The Agent's side of one carrier (a ``CarrierOwner``).
 
-    ``proxy_program`` is what the Proxy told of itself, ``welcomed`` whether it took the Agent in. The functions in
-    ``ended`` are called once the carrier is gone.
+    ``proxy_program`` is what the Proxy told of itself, ``welcomed`` and ``refused`` whether it took the Agent in or
+    sent it away. The functions in ``ended`` are called once the carrier is gone.
     """
 
     carrier: Carrier
@@ -114,6 +114,7 @@ class Call:
         self.proxy_program = ""
         self.proxy_features: tuple[str, ...] = ()
         self.welcomed = False
+        self.refused = False
 
     # -- CarrierOwner ----------------------------------------------------------------------------------------------
 
@@ -150,7 +151,8 @@ class Call:
             case Welcome() if not self.welcomed:
                 self.welcomed = True
                 caller.welcomed(self, message.agent)
-            case Refused():
+            case Refused() if not self.refused:
+                self.refused = True
                 caller.refused(self, message)
             case Running():
                 self._calls.messages.running()

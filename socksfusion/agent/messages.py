@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from socksfusion import posix
+from socksfusion import limits, posix
 from socksfusion.agent.unreachable import Unreachable
-from socksfusion.log import printable
+from socksfusion.bucket import Bucket
+from socksfusion.log import make_logger, printable
+
+_log = make_logger()
 
 _FLAGS = posix.NON_BLOCKING | posix.NO_TERMINAL | posix.CLOSE_ON_EXEC
 
@@ -35,6 +38,8 @@ class Messages:
         self._write = write
         self._now = now
         self._unreachable = Unreachable(seconds, self._unreachable_count)
+        self._words = Bucket(seconds, limits.WORDS_OF_PROXY_PER_SECOND, limits.WORDS_OF_PROXY_AT_ONCE)
+        self._left_out = 0
 
     def connecting(self) -> None:
         """It is trying to reach the Proxy."""
@@ -54,11 +59,11 @@ class Messages:
 
     def scan_started(self) -> None:
         """A scan request came in."""
-        self._say("Scan is started")
+        self._say_for_proxy("Scan is started")
 
     def running(self) -> None:
         """The Proxy's periodic sign that the connection works."""
-        self._say("Running")
+        self._say_for_proxy("Running")
 
     def unreachable(self, host: str, port: int) -> None:
         """A connection to ``host`` and ``port``, as the Client asked for them, failed."""
@@ -71,6 +76,19 @@ class Messages:
 
     def _unreachable_count(self, host: str, port: int, count: int) -> None:
         self._say(f"Target is unreachable: {_address(host, port)} ({count} of this host in the last minute)")
+
+    def _say_for_proxy(self, message: str) -> None:
+        """What a Proxy may bring about at any time, within a bound: it must not fill its host's disk."""
+        if self._words.tokens() < 1:
+            self._left_out += 1
+            return
+        if self._left_out:
+            _log.warn(
+                "the Proxy had more to say than anybody reads: {count} messages were left out", count=self._left_out
+            )
+            self._left_out = 0
+        self._words.spend(1)
+        self._say(message)
 
     def _say(self, message: str) -> None:
         self._write(f"{self._now().isoformat(timespec='milliseconds')} {message}\n")

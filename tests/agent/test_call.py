@@ -2,7 +2,7 @@
 
 import pytest
 
-from socksfusion.wire.messages import PROTOCOL, Hello, Running, ScanFinished, ScanStarted, Unsupported
+from socksfusion.wire.messages import PROTOCOL, Hello, Refused, Running, ScanFinished, ScanStarted, Unsupported
 from tests.agent.fake_proxy import World
 
 pytestmark = pytest.mark.usefixtures("no_failures")
@@ -71,6 +71,15 @@ def test_scans_are_told_to_the_caller() -> None:
         side.control.send(message)
     world.pump()
     assert world.lines[2:] == ["Scan is started", "Scan is started"]
+
+
+def test_j2_a_refusal_counts_once_however_often_it_is_said() -> None:
+    world = called()
+    side = world.serve()
+    for _ in range(1000):
+        side.control.send(Refused(reason="duplicate", detail="no"))
+    world.pump()
+    assert world.lines[2:] == ["Another agent already connected"]
 
 
 def test_the_first_stream_is_the_control_stream_the_others_are_clients() -> None:

@@ -350,7 +350,9 @@ class TestScans:
         assert len(world.connector._scans) == limits.SCANS_REMEMBERED
         side.control.send(ScanStarted(scan=str(limits.SCANS_REMEMBERED)))
         world.pump()
-        assert world.lines.count("Scan is started") == limits.SCANS_REMEMBERED + 1
+        assert world.connector.scans[0] == "1", "the oldest was forgotten"
+        assert world.connector.scans[-1] == str(limits.SCANS_REMEMBERED)
+        assert world.lines.count("Scan is started") == limits.WORDS_OF_PROXY_AT_ONCE
 
     def test_a_scan_is_told_once_also_over_a_reconnection(self, world: World) -> None:
         side = world.serve()

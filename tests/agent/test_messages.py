@@ -11,7 +11,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
+from socksfusion import limits
 from socksfusion.agent.messages import LineOutput, Messages
 
 NOON = datetime(2024, 5, 6, 12, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
@@ -39,6 +41,19 @@ def test_the_seven_messages() -> None:
             "Target is unreachable: 10.0.0.7:8443",
         )
     ]
+
+
+def test_j2_a_proxy_that_talks_without_end_fills_no_disk() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    messages = Messages(lines.append, seconds=clock.seconds)
+    for _ in range(50_000):
+        messages.running()
+        messages.scan_started()
+    assert len(lines) == limits.WORDS_OF_PROXY_AT_ONCE
+    clock.advance(60)
+    messages.running()
+    assert len(lines) == limits.WORDS_OF_PROXY_AT_ONCE + 1
 
 
 def test_the_time_is_the_local_one_with_its_offset() -> None:
