@@ -73,7 +73,9 @@ class NegotiatedEndpoint:
             negotiation.limit(self._reactor, self._seconds)
             return negotiation.agreed
 
-        dialled: Deferred[IProtocol] = self._endpoint.connect(Factory.forProtocol(build))
+        factory = Factory.forProtocol(build)
+        factory.noisy = False
+        dialled: Deferred[IProtocol] = self._endpoint.connect(factory)
         return dialled.addCallback(connected)
 
 

@@ -63,7 +63,10 @@ class Options(ProgramOptions):
             "default",
             audit_value(),
         ),
-        path("policy", "file with the rules of what clients may reach, instead of --allow; a change counts at once"),
+        path(
+            "policy",
+            "file with the rules of what clients may reach, instead of --allow; a change counts within 2 seconds",
+        ),
         text("manhole", None, "endpoint of the SSH manhole; off by default, on loopback unless it names an interface"),
         path("authorized-keys", "public keys that may use the manhole"),
         path("manhole-host-key", "private key of the manhole's SSH server; made where it is missing"),

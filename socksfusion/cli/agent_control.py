@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from twisted.python import usage
 
 from socksfusion import limits
+from socksfusion.cli.command_options import CommandOptions
 from socksfusion.durations import parse_duration
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
@@ -18,24 +19,17 @@ from socksfusion.options import Parameter, parameter, path
 
 _SERVICE = "/run/socksfusion-agent/control"
 """Where the Agent that `install-service` installs has its own."""
+_DEFAULT_POLICY = "no rules: all but this machine and guarded ranges may be reached"
 _ANSWER_BYTES = limits.MIB
 
 
-class ControlOptions(usage.Options):
+class ControlOptions(CommandOptions):
     """Which Agent is meant."""
 
     optParameters: ClassVar[Sequence[Parameter]] = [
         path("copy", "the copy file of the Agent that is meant, beside which it has its control socket"),
         path("control", f"its control socket itself; where neither is given {_SERVICE}, the service's"),
     ]
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def parseArgs(self, *stray: str) -> None:
-        """Refuse what belongs to no option."""
-        if stray:
-            raise usage.UsageError(f"{stray[0]!r} belongs to no option")
 
     @property
     def socket(self) -> Path:
@@ -170,6 +164,6 @@ def _as_text(answer: dict[str, Any]) -> str:
         "last error": answer["last_error"] or "none",
         "paused": "no" if not answer["paused"] else f"until {answer['paused_until'] or 'it is resumed'}",
         "scope": answer["scope"].removeprefix("agreed scope: "),
-        "policy": policy if isinstance(policy, str) else "; ".join(policy),
+        "policy": _DEFAULT_POLICY if isinstance(policy, str) else "; ".join(policy),
     }
     return "\n".join(f"{name + ':':<16}{value}" for name, value in rows.items())

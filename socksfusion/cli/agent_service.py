@@ -14,6 +14,7 @@ from socksfusion import children
 from socksfusion.agent.options import Options
 from socksfusion.agent.policy_file import load_policy
 from socksfusion.audit import SYSLOG
+from socksfusion.cli.command_options import CommandOptions
 from socksfusion.errors import OperatorError, UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
@@ -27,20 +28,12 @@ UNIT = f"/etc/systemd/system/{NAME}.service"
 _RECORDS = Path("/var/log", NAME)
 
 
-class Rooted(usage.Options):
+class Rooted(CommandOptions):
     """Options with the root folder below which all paths lie; ``under`` gives a path there."""
 
     optParameters: ClassVar[Sequence[Parameter]] = [
         path("root", "folder that stands for / (of an image, say); nothing is started then", "/"),
     ]
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def parseArgs(self, *stray: str) -> None:
-        """Refuse what belongs to no option."""
-        if stray:
-            raise usage.UsageError(f"{printable(stray[0])} belongs to no option")
 
     @property
     def is_running_system(self) -> bool:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from twisted.python import usage
 
+from socksfusion.cli.command_options import CommandOptions
 from socksfusion.errors import UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity import bundle
@@ -13,7 +14,7 @@ from socksfusion.identity.release import Release
 from socksfusion.options import Parameter, path
 
 
-class UnpackOptions(usage.Options):
+class UnpackOptions(CommandOptions):
     """What to unpack, by whose signature, and where to: ``options["file"]``."""
 
     synopsis = "Usage: socksfusion-agent unpack FILE.zip --signers FILE [--into FOLDER]"
@@ -25,9 +26,6 @@ class UnpackOptions(usage.Options):
         path("signers", "file with the release's public key, in the form of ssh-keygen's allowed signers"),
         path("into", "folder to make; without it the bundle is checked only"),
     ]
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
 
     def parseArgs(self, *files: str) -> None:
         """One bundle."""

@@ -1,5 +1,6 @@
 """What an agent's bundle holds: a release's executable with its signatures, the copy, recipes and a page."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from socksfusion.errors import UsageError
@@ -10,7 +11,7 @@ from socksfusion.systemd_unit import systemd_unit
 
 _README = """\
 SocksFusion Agent: {agent}
-==========================
+{underline}
 This program runs in your network, connects out to {proxy} by TLS, and opens the connections that
 its clients ask for, as far as your rules allow. It listens on nothing.{agreed}
 
@@ -31,8 +32,8 @@ its clients ask for, as far as your rules allow. It listens on nothing.{agreed}
    Windows: WINDOWS.txt.
 
 What is in here
-   {executable}            the program; --help tells what it can do
-   {agent}.agent                this agent's copy: its name, its key, the Proxy's address
+   {executable:<28} the program; --help tells what it can do
+   {copy:<28} this agent's copy: its name, its key, the Proxy's address
    socksfusion-agent.cdx.json   the list of parts (CycloneDX)
    *.sig, allowed_signers       signatures by the release key, and the key as this sender knows it
    socksfusion-agent.service    the systemd unit that install-service writes
@@ -98,10 +99,18 @@ def bundle_files(copy: AgentCopy, release: Release) -> dict[str, bytes]:
         "socksfusion-agent.service": systemd_unit().encode(),
         "WINDOWS.txt": _WINDOWS.encode(),
         "README.txt": _README.format(
-            agent=copy.agent, proxy=copy.proxy, executable=release.executable, agreed=_agreed(copy)
+            agent=copy.agent,
+            underline="=" * len(f"SocksFusion Agent: {copy.agent}"),
+            copy=f"{copy.agent}.agent",
+            proxy=copy.proxy,
+            executable=release.executable,
+            agreed=_agreed(copy),
         ).encode(),
     }
 
 
 def _agreed(copy: AgentCopy) -> str:
-    return f"\nIt reaches no networks but those that were agreed: {', '.join(copy.scope)}." if copy.scope else ""
+    text = f"\nIt reaches no networks but those that were agreed: {', '.join(copy.scope)}." if copy.scope else ""
+    if copy.expires is not None:
+        text += f"\nIt ends by itself at {datetime.fromtimestamp(copy.expires, UTC):%Y-%m-%d %H:%M} UTC."
+    return text

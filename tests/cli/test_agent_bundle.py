@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -53,7 +54,7 @@ def test_a_bundle_holds_all_that_a_machine_needs(run: Command, release: Path, tm
     imported = run("release", "import", str(release))
     assert imported.exit_code == 0, imported.output
     assert "ssh-ed25519" in imported.stderr, "a first key is shown, to be compared"
-    made = run("agent", "add", "acme", "--scope", "10.20.0.0/16", "--bundle", "acme.zip")
+    made = run("agent", "add", "acme", "--scope", "10.20.0.0/16", "--expires", "14d", "--bundle", "acme.zip")
     assert made.exit_code == 0, made.output
     assert stat.S_IMODE(os.stat("acme.zip").st_mode) == 0o600
     assert not os.path.exists("acme.agent")
@@ -66,6 +67,7 @@ def test_a_bundle_holds_all_that_a_machine_needs(run: Command, release: Path, tm
     assert names == sorted([*NAMES, *(f"{name}.sig" for name in NAMES), *others.split()])
     assert (modes["acme.agent"], modes["socksfusion-agent"], modes["README.txt"]) == (0o600, 0o755, 0o644)
     assert "10.20.0.0/16" in readme
+    assert re.search(r"\nIt ends by itself at \d{4}-\d\d-\d\d \d\d:\d\d UTC\.\n", readme)
     assert "proxy.example" in readme
     assert len(readme.splitlines()) < 60, "it is one page"
     (tmp_path / "acme.agent").chmod(0o600)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from socksfusion.cli.agent_program import COMMANDS, run_command
+from socksfusion import __version__
+from socksfusion.cli.agent_program import COMMANDS, Command, run_command
 from socksfusion.errors import CopyError
 from socksfusion.exit_codes import ExitCode
 
@@ -25,6 +26,14 @@ def run(*arguments: str, before: str = "") -> "subprocess.CompletedProcess[str]"
         timeout=30,
         check=False,
     )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_tells_the_agents_version(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(command.name, ["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"socksfusion-agent {__version__}\n"
 
 
 def test_help_tells_the_commands_after_the_options() -> None:

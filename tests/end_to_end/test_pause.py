@@ -191,11 +191,13 @@ def test_an_open_that_is_under_way_is_told_that_the_agent_is_paused(installed: I
         # a listener that takes no more: the kernel drops further SYNs
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        with socket.create_connection(full.getsockname()):
-            with socks_ask(installed.clients_port, "127.0.0.1", full.getsockname()[1]) as client:
-                wait_until(lambda: status(copy)["streams"] == 1, lambda: status(copy))
-                admin(copy, "pause")
-                assert socks_reply(client) == 2
+        with (
+            socket.create_connection(full.getsockname()),
+            socks_ask(installed.clients_port, "127.0.0.1", full.getsockname()[1]) as client,
+        ):
+            wait_until(lambda: status(copy)["streams"] == 1, lambda: status(copy))
+            admin(copy, "pause")
+            assert socks_reply(client) == 2
 
 
 @pytest.mark.parametrize(
@@ -207,8 +209,10 @@ def test_an_open_that_is_under_way_is_told_that_the_agent_is_paused(installed: I
         b'{"do": "rm"}\n',
         b'{"do": "pause", "seconds": -1}\n',
         b'{"do":"pause","seconds":1e999}\n',
-    ]
-    + [b"\xff\x00\n", b"[" * 2000 + b"\n", b"x" * (limits.CONTROL_LINE_BYTES + 1)],
+        b"\xff\x00\n",
+        b"[" * 2000 + b"\n",
+        b"x" * (limits.CONTROL_LINE_BYTES + 1),
+    ],
     ids=["empty", "object", "list", "unknown", "past", "endless", "bytes", "nested", "long"],
 )
 def test_what_is_no_command_ends_its_connection_only(installed: Installation, garbage: bytes) -> None:
