@@ -22,6 +22,7 @@ from socksfusion.agent.turns import Turns
 from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.bandwidth import Bandwidth, DatagramFlow
+from socksfusion.tunnel.datagram_room import DatagramRoom, Share
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.udp import DatagramReceiver, UDPSocket, connected_socket
 from socksfusion.wire.datagrams import Datagram, DatagramError, DatagramReader, Kind, encode_record
@@ -81,6 +82,7 @@ class Associations:
         self.bandwidth = bandwidth
         self.connect = connect
         self.headroom = descriptors.for_work()
+        self.room = DatagramRoom(reactor.seconds)
 
     async def serve(self, request: AssociateRequest, stream: StreamTransport) -> None:
         """Answer ``request``, the head of ``stream``, in its turn, and take the stream over for good.
@@ -105,6 +107,7 @@ class Association(Protocol):
     """
 
     transport: StreamTransport
+    _share: Share
 
     def __init__(self, associations: Associations, request: AssociateRequest) -> None:
         self._shared = associations
@@ -122,6 +125,7 @@ class Association(Protocol):
 
     def connectionMade(self) -> None:
         """Datagrams may come."""
+        self._share = self._shared.room.share(self.transport)
         self.transport.write(encode(AssociateReply(reply=Reply.SUCCEEDED, detail="")))
 
     def dataReceived(self, data: bytes) -> None:
@@ -152,6 +156,7 @@ class Association(Protocol):
         targets, self._targets = self._targets, {}
         for target in targets.values():
             target.close()
+        self._share.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -202,8 +207,8 @@ class Association(Protocol):
             raise failure_of(error) from error
 
     def hold(self, size: int) -> bool:
-        """Within ``limits.ASSOCIATION_QUEUE_BYTES``."""
-        if self._held_bytes + size > limits.ASSOCIATION_QUEUE_BYTES:
+        """Within ``limits.ASSOCIATION_QUEUE_BYTES``, and what all may hold."""
+        if self._held_bytes + size > limits.ASSOCIATION_QUEUE_BYTES or not self._share.take(size):
             return False
         self._held_bytes += size
         return True
@@ -211,6 +216,7 @@ class Association(Protocol):
     def release(self, size: int) -> None:
         """There is room again."""
         self._held_bytes -= size
+        self._share.give(size)
 
     def received(self, address: str, port: int, payload: bytes) -> None:
         """To the Proxy, unless there is no room: a flood of answers ends here."""
@@ -236,7 +242,16 @@ class Association(Protocol):
         """Do ``action`` with a datagram of ``size`` bytes as the Agent's bandwidth allows."""
         if flow is None:
             action()
-        elif not flow.send(action, size):
+            return
+
+        def in_turn() -> None:
+            self._share.give(size)
+            action()
+
+        if not self._share.take(size):
+            self.dropped("udp-queue", "too many datagrams wait for this Agent's bandwidth")
+        elif not flow.send(in_turn, size):
+            self._share.give(size)
             self.dropped("udp-bandwidth", "more datagrams wait for this Agent's bandwidth than pass soon")
 
     def _peer(self) -> str:
@@ -254,8 +269,9 @@ class Association(Protocol):
         except DatagramError as error:
             self.dropped(error.rule, str(error))
             return
-        if self.transport.queued + len(record) > limits.ASSOCIATION_QUEUE_BYTES:
-            self.dropped("udp-queue", f"{self.transport.queued} bytes wait for the connection to the Proxy")
+        full = self._share.refusal(len(record))
+        if full is not None:
+            self.dropped("udp-queue", full)
         else:
             self.transport.write(record)
 

@@ -21,6 +21,7 @@ from socksfusion.proxy.access import Access
 from socksfusion.proxy.opening import Associated
 from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel.datagram_room import DatagramRoom, Share
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.udp import DatagramReceiver, UDPSocket
 from socksfusion.wire.datagrams import (
@@ -74,7 +75,7 @@ class Association:
 
     ``here`` is the address at which the relay listens, ``there`` the Client's, both literals; ``port`` is what the
     Client announced to send from: None where it announced nothing, and then the first that sends a whole datagram
-    counts. ``bind`` makes the relay's socket.
+    counts. ``bind`` makes the relay's socket, ``room`` is shared by all associations.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Association:
         clock: IReactorTime,
         refusals: Refusals,
         bind: Callable[[str, DatagramReceiver], UDPSocket],
+        room: DatagramRoom,
         client: Client,
         access: Access,
         *,
@@ -92,6 +94,7 @@ class Association:
         self._clock = clock
         self._refusals = refusals
         self._bind = bind
+        self._room = room
         self._client = client
         self._access = access
         self._here = here
@@ -99,6 +102,7 @@ class Association:
         self._port = port
         self._asking: Deferred[None] | None = None
         self._stream: StreamTransport | None = None
+        self._share: Share | None = None
         self._socket: UDPSocket | None = None
         self._record: ScanRecord | None = None
         self._timer: IDelayedCall | None = None
@@ -159,6 +163,7 @@ class Association:
             self._refuse(Reply.GENERAL_FAILURE)
             return
         self._socket, self._stream = relay, answer.stream
+        self._share = self._room.share(self._stream)
         if self._record is not None:
             self._record.associated(self._stream)
         self._stream.protocol = _Records(self)
@@ -182,8 +187,7 @@ class Association:
 
     def datagram_received(self, payload: bytes, source: tuple[str, int]) -> None:
         """To the Agent, where it is the Client's and within the bounds."""
-        stream = self._stream
-        if stream is None or self.over:
+        if self._stream is None or self._share is None or self.over:
             return
         host, port = source
         if host != self._there or self._port not in (None, port):
@@ -199,11 +203,12 @@ class Association:
             return
         self._port = port
         self._last_active = self._clock.seconds()
-        if stream.queued + len(record) > limits.ASSOCIATION_QUEUE_BYTES:
-            self._drop("udp-queue", f"{stream.queued} bytes wait for the connection to the agent")
+        full = self._share.refusal(len(record))
+        if full is not None:
+            self._drop("udp-queue", full)
             return
         self.counts["sent"] += 1
-        stream.write(record)
+        self._stream.write(record)
 
     def socket_failed(self, error: OSError) -> None:
         """The relay's socket is of no use any more."""
@@ -251,6 +256,12 @@ class Association:
         self._told.add(target)
         self._record.result(self._access, host, port, reply, f"UDP: {detail}")
 
+    def stream_gone(self, why: str) -> None:
+        """With all that waited on it."""
+        self.end(f"its stream was lost: {why}")
+        if self._share is not None:
+            self._share.close()
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _drop(self, rule: str, why: str) -> None:
@@ -294,4 +305,4 @@ class _Records(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream is gone: its carrier, or the right to it."""
-        self._association.end(f"its stream was lost: {reason.getErrorMessage()}")
+        self._association.stream_gone(reason.getErrorMessage())

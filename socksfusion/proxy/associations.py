@@ -14,6 +14,7 @@ from socksfusion.proxy import association
 from socksfusion.proxy.access import Access
 from socksfusion.proxy.association import Associates, Association
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel.datagram_room import DatagramRoom
 from socksfusion.tunnel.udp import DatagramReceiver, UDPSocket, bound_socket
 from socksfusion.wire.socks5 import Address, Reply
 
@@ -48,6 +49,7 @@ class Associations:
         self._router = router
         self._refusals = refusals
         self._bind = partial(bind, reactor)
+        self._room = DatagramRoom(reactor.seconds)
         self._headroom = descriptors.for_clients()
 
     def begin(self, client: Client, access: Access, address: Address) -> Association | Ended:
@@ -66,6 +68,7 @@ class Associations:
             self._reactor,
             self._refusals,
             self._bind,
+            self._room,
             client,
             access,
             here=here,

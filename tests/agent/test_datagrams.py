@@ -307,6 +307,37 @@ def test_d4_answers_above_the_rate_are_dropped_and_counted() -> None:
     assert len(association.received()) == 1
 
 
+def test_d4_what_waits_counts_for_all_of_the_agent_until_its_association_is_gone() -> None:
+    association = Association(Agent(bytes_per_second=RATE))
+    agent, room = association.agent, association.stream.protocol._shared.room
+    agent.resolver.pending = answer = Deferred()
+    association.send(bytes(RATE), "slow.test")
+    assert room.bytes == RATE
+    association.send(b"waits for the bandwidth", "slow.test")
+    assert room.bytes == RATE + 23
+    answer.callback([DNS])
+    agent.reactor.advance(10)
+    assert room.bytes == 0
+    agent.udp.sockets[0].answer(bytes(500))
+    assert room.bytes > 500, "the carrier has not taken it"
+    agent.resolver.pending = Deferred()
+    association.send(bytes(1000), "other.test")
+    lose(association.stream)
+    assert room.bytes == 0
+
+
+def test_d4_above_what_all_may_hold_new_ones_are_dropped_and_counted() -> None:
+    association = Association()
+    agent = association.agent
+    association.send(b"1")
+    association.stream.protocol._shared.room._most = 10
+    agent.udp.sockets[0].answer(bytes(10))
+    assert association.received() == []
+    agent.resolver.pending = Deferred()
+    association.send(bytes(11), "slow.test")
+    assert agent.refusals.counts["udp-queue"] == 2
+
+
 def test_d4_a_slow_carrier_drops_new_answers_and_grows_nothing() -> None:
     association = Association()
     association.send(b"1")

@@ -18,6 +18,7 @@ from socksfusion.proxy.access import Access
 from socksfusion.proxy.associations import Associations
 from socksfusion.proxy.opening import Associated
 from socksfusion.refusals import Refusals
+from socksfusion.tunnel.datagram_room import DatagramRoom
 from socksfusion.tunnel.udp import DatagramReceiver
 from socksfusion.wire.datagrams import Datagram, DatagramReader, Kind, encode_datagram, encode_record
 from socksfusion.wire.socks5 import Address, AddressKind, Reply
@@ -312,6 +313,27 @@ def test_d4_a_slow_carrier_drops_new_datagrams_and_grows_nothing() -> None:
     world.stream.queued = 0
     world.send()
     assert world.stream.datagrams() == [QUESTION]
+
+
+def test_d4_all_associations_share_one_bound_until_their_streams_are_gone() -> None:
+    """What a Client left on the stream to a slow carrier counts after its end too."""
+    left, other = World(), World()
+    room = DatagramRoom(left.clock.seconds, len(encode_record(Kind.DATAGRAM, QUESTION)))
+    for world in (left, other):
+        world.associations._room = room
+        world.begin()
+    left.send()
+    left.stream.queued = len(left.stream.value())
+    left.association.client_lost()
+    assert left.stream.disconnecting
+    other.clock.advance(limits.DATAGRAM_RECOUNT_SECONDS)
+    left.clock.advance(limits.DATAGRAM_RECOUNT_SECONDS)
+    other.send()
+    assert other.stream.datagrams() == []
+    assert other.refusals.counts["udp-queue"] == 1
+    left.stream.protocol.connectionLost(Failure(error.ConnectionDone()))
+    other.send()
+    assert other.stream.datagrams() == [QUESTION]
 
 
 def test_an_answer_too_long_for_a_datagram_is_dropped_and_counted() -> None:
