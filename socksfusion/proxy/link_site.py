@@ -6,7 +6,7 @@ It asks for the copy alone, or with ``?bundle`` for a bundle, where a release wa
 import re
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
@@ -40,7 +40,7 @@ class LinkSite:
         self._bundles = LinkBundles(state, in_thread)
 
     def answer(self, method: bytes, target: bytes, peer: str) -> Deferred[Answer]:
-        """The answer for ``method`` on ``target`` by ``peer`` (``address:port``). Never fails, and may be cancelled."""
+        """The answer for ``method`` on ``target`` by ``peer`` (``address:port``). Fails only where it is cancelled."""
         if method not in (b"GET", b"HEAD", b"POST"):
             return succeed(link_pages.trouble(405, "This site knows links, and their button."))
         if not target.startswith(PATH.encode()):
@@ -118,7 +118,9 @@ class LinkSite:
         wrong = self._guessing.failed(peer, "link", "a link that is wrong, used or expired")
         return wrong.addCallback(lambda _: link_pages.over())
 
-    def _broken(self, failure: Failure) -> Answer:
+    def _broken(self, failure: Failure) -> Answer | Failure:
+        if failure.check(CancelledError):
+            return failure  # who asked has hung up, as anybody may a thousand times a second: no line in the log
         _log.error("a link could not be answered: {why}", why=failure.getErrorMessage())
         return link_pages.trouble(503, "The Proxy can't hand out copies now; the link stays good. Try again later.")
 

@@ -13,6 +13,7 @@ import pytest
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, globalLogPublisher
 
 from socksfusion import limits
 from socksfusion.identity.agent_bundle import known_signers
@@ -382,3 +383,23 @@ def test_what_fails_uses_nothing_up(kept: Kept, broken: str) -> None:
     assert kept.keys() == ["pending"]
     (answer,) = kept.ask(PATH)
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("target", [PATH, PATH + b"?bundle"], ids=["copy", "bundle"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_j2_a_thousand_who_hang_up_while_the_registry_is_asked_write_no_line(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, method: bytes, target: bytes
+) -> None:
+    monkeypatch.setattr(kept.watch, "run", lambda function, *args: Deferred())
+    lines: list[object] = []
+    globalLogPublisher.addObserver(observe := cast(ILogObserver, lines.append))
+    ends: list[Any] = []
+    try:
+        for _ in range(1000):
+            asked = kept.site.answer(method, target, "192.0.2.9:1")
+            asked.addBoth(ends.append)
+            asked.cancel()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert len(ends) == 1000
+    assert lines == []
