@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     REPLACED = 5
     """A newer copy of this Agent was verified; this one has no use any more."""
     NOT_REGISTERED = 6
-    """This Agent is not registered, and ``--exit-if-unregistered`` was given."""
+    """This Agent is not registered: ``--exit-if-unregistered`` was given, or ``doctor`` has found it."""
     DENIED = 7
     """``socksfusion-agent explain`` and ``doctor``: the Agent would not dial that."""
     CLOCK = 20
