@@ -43,6 +43,8 @@ from socksfusion.registry.schema import Link
 def link(name: str, span: float, site: str | None) -> None:
     """Make a one-time HTTPS link by which the agent NAME's next copy is downloaded, and print it.
 
+    Where a release was imported, its page offers the whole bundle too; the link gives one of the two.
+
     The running Proxy serves it, on the port that agents connect to. The copy is made when the page's button is
     pressed, and takes the older one's place when it first connects.
     """
