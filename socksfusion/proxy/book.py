@@ -1,9 +1,8 @@
 """What the Proxy writes down: of agents and scans, in batches, in the registry's own thread."""
 
-from collections import deque
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -11,20 +10,13 @@ from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.log import make_logger
+from socksfusion.proxy.unwritten import Unwritten, write_in_order
 from socksfusion.registry.database import RefusedChange
 from socksfusion.registry.schema import Scan, ScanNotes, Seen, Snapshot, Untested, WhyEnded
-from socksfusion.registry.store import Registry
 from socksfusion.registry.watch import RegistryWatch
 from socksfusion.repeating import Repeating
 
 _log = make_logger()
-
-
-class _Change(NamedTuple):
-    """A call of the registry's whose place among the others matters."""
-
-    method: str
-    arguments: tuple[Any, ...]
 
 
 class Book(Repeating):
@@ -49,7 +41,7 @@ class Book(Repeating):
         self._untested: list[Untested] = []
         self._kinds_untested: set[tuple[str, str]] = set()
         # written one after the other, in this order: a gap belongs to a scan that is there, and so on
-        self._changes: deque[_Change] = deque()
+        self._changes = Unwritten()
         self._changing: Deferred[Any] | None = None
         self._failing = False
 
@@ -57,6 +49,11 @@ class Book(Repeating):
     def snapshot(self) -> Snapshot:
         """The registry as last seen."""
         return self._watch.snapshot
+
+    @property
+    def all_changes_written(self) -> bool:
+        """Whether the snapshot shows every begin and end of a scan that was told."""
+        return not self._changes and self._changing is None
 
     def stopService(self) -> Deferred[Any]:
         """Write what is left; fires when that is done, or has failed."""
@@ -131,11 +128,11 @@ class Book(Repeating):
 
     def gap_began(self, scan_id: str, at: float) -> None:
         """The agent of a running scan has no carrier from ``at`` on; changes nothing where that is known."""
-        self._gap("scans.begin_gaps", scan_id, at)
+        self._changes.gap_began(scan_id, at)
 
     def gap_ended(self, scan_id: str, at: float) -> None:
         """It has one again, or the scan is over."""
-        self._gap("scans.end_gaps", scan_id, at)
+        self._changes.gap_ended(scan_id, at)
 
     def scan_port_trouble(self, scan_id: str, why: str | None) -> None:
         """Why a scan's port can't be opened; None: it is open."""
@@ -183,15 +180,8 @@ class Book(Repeating):
         self._kinds_untested = set()
         self.scan_left_untested(untested + later)
 
-    def _gap(self, method: str, scan_id: str, at: float) -> None:
-        """One batch for all that follow each other and are of one kind."""
-        if self._changes and self._changes[-1].method == method and scan_id not in self._changes[-1].arguments[0]:
-            self._changes[-1].arguments[0][scan_id] = at
-        else:
-            self._changes.append(_Change(method, ({scan_id: at},)))
-
     def _change(self, method: str, *arguments: Any) -> None:
-        self._changes.append(_Change(method, arguments))
+        self._changes.add(method, *arguments)
         self._write_changes()
 
     def _write_changes(self) -> Deferred[Any]:
@@ -209,13 +199,13 @@ class Book(Repeating):
     async def _write_all_changes(self) -> None:
         """What waits goes in one turn of the registry's thread: a thousand scans that begin are read anew once."""
         while self._changes:
-            turn, self._changes = self._changes, deque()
+            turn = self._changes.take()
             refused: list[RefusedChange] = []
             try:
-                await self._watch.run(_write_in_order, self._watch.registry, turn, refused)
+                await self._watch.run(write_in_order, self._watch.registry, turn, refused)
             except Exception:
                 self._not_written(Failure())
-                self._changes = turn + self._changes
+                self._changes.put_back(turn)
                 return
             finally:
                 for why in refused:
@@ -239,17 +229,6 @@ class Book(Repeating):
             self._failing = True
             _log.error("the registry could not be written: {why}", why=failure.getErrorMessage())
         return failure
-
-
-def _write_in_order(registry: Registry, turn: deque[_Change], refused: list[RefusedChange]) -> None:
-    """In the registry's thread: takes out of ``turn`` what is done; what failed and all behind it stays there."""
-    while turn:
-        method, arguments = turn[0]
-        try:
-            attrgetter(method)(registry)(*arguments)
-        except RefusedChange as why:
-            refused.append(why)
-        turn.popleft()
 
 
 def _sum(one: ScanNotes, other: ScanNotes) -> ScanNotes:

@@ -16,6 +16,10 @@ class ScanBook(Protocol):
     def snapshot(self) -> Snapshot:
         """The registry as last seen."""
 
+    @property
+    def all_changes_written(self) -> bool:
+        """Whether the snapshot shows every begin and end of a scan that was told."""
+
     def scan_started(self, scan: Scan) -> None:
         """An implicit scan has begun."""
 

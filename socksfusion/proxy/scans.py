@@ -76,7 +76,8 @@ class Scans(Repeating):
         self._running: dict[str, _Running] = {}
         self._by_agent: dict[str, list[_Running]] = {}
         self._implicit: dict[str, _Running] = {}
-        # ended here, while the registry may still show them as running; and whether a snapshot has shown them
+        # ended here, while the registry may still show them as running, or is to be told of them; and whether a
+        # snapshot has shown them: one may begin and end between two
         self._over: dict[str, bool] = {}
         self._unwritten: dict[ScanRecord, None] = {}
         book.before_writing.append(self._note_records)
@@ -137,7 +138,7 @@ class Scans(Repeating):
         for scan_id, shown in list(self._over.items()):
             if scan_id in snapshot.scans:
                 self._over[scan_id] = True
-            elif shown:
+            elif shown or self._book.all_changes_written:
                 del self._over[scan_id]
         for scan in snapshot.scans.values():
             running = self._running.get(scan.id)

@@ -54,6 +54,7 @@ class FakeBook:
         self.waiting: list[tuple[bytes, Deferred[Any]]] = []
         self.notes: list[tuple[Any, ...]] = []
         self.before_writing: list[Callable[[], None]] = []
+        self.all_changes_written = False
         self.looks = 0
 
     # -- what the test does --

@@ -450,3 +450,27 @@ def test_a_step_of_the_wall_clock_ends_nothing_and_keeps_nothing(hour: int) -> N
     assert scanned.scans.of("acme") is not None
     scanned.pass_time(15)
     assert scanned.scans.of("acme") is None
+
+
+class TestOver:
+    """A scan that has ended here is not taken up again from a snapshot that is older; its id is not kept for ever."""
+
+    def begin_and_end(self, scanned: Scanned) -> Scan:
+        scanned.house.come()
+        scan = scanned.begin().scan
+        scanned.scans.stop_of("acme", "admin")
+        return scan
+
+    def test_an_older_snapshot_does_not_begin_it_again(self) -> None:
+        scanned = Scanned()
+        scan = self.begin_and_end(scanned)
+        scanned.in_registry()
+        scanned.in_registry(scan)
+        assert scanned.scans.all() == []
+
+    def test_one_that_no_snapshot_has_shown_is_forgotten_once_its_end_is_written(self) -> None:
+        scanned = Scanned()
+        scan = self.begin_and_end(scanned)
+        scanned.book.all_changes_written = True
+        scanned.in_registry()
+        assert scan.id not in scanned.scans._over
