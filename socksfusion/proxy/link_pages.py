@@ -69,7 +69,8 @@ _COPY_FORM = '<form method="post"><button>Download the copy</button></form>'
 _BUNDLE_FORM = """<form method="post"><button formaction="?bundle">Download the bundle</button>
 <button class="other">Download the copy alone</button></form>"""
 _BUNDLE = """<p>The bundle is a zip with the program, its copy, the list of its parts, signatures, and a page that tells
-how to check and install it. Where the program is there already, the copy alone will do. The link gives one of the two.</p>
+how to check and install it. Where the program is there already, the copy alone will do. The link gives one of the
+two.</p>
 """
 
 
