@@ -302,7 +302,7 @@ HEARD_SECONDS: Final = 3.0
 REGISTRY_WRITE_SECONDS: Final = 1.0
 """What the Proxy notes of its agents is written in batches, this often."""
 CHANGES_UNWRITTEN: Final = 10_000
-"""Changes that wait while the registry fails; above it a scan's gaps become one, and only an admin's last word stays."""
+"""Changes that wait while the registry fails; above it a scan's gaps become one and an admin's last word stays."""
 REGISTRY_BUSY_SECONDS: Final = 5.0
 """How long an access to the registry waits for another process that is writing."""
 
