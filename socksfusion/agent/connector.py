@@ -212,7 +212,7 @@ class Connector(Service):
         self._messages.connecting()
         self._calls.host = self._ways[0].host
         dialling = self._ways[0].endpoint.connect(self._calls)
-        dialling.addTimeout(self._handshake_seconds, self._reactor)
+        dialling.addTimeout(self._ways[0].seconds, self._reactor)
         self._dialling = dialling
         dialling.addCallbacks(self._connected, self._not_connected)
 

@@ -2,10 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.interfaces import IProtocol
 
@@ -20,7 +19,6 @@ from socksfusion.agent.messages import LineOutput, Messages
 from socksfusion.agent.names import Resolver
 from socksfusion.agent.network_changes import NetworkChanges
 from socksfusion.agent.opens import Opens
-from socksfusion.agent.outbound.settings import way_out
 from socksfusion.agent.policy import Policy
 from socksfusion.agent.policy_file import PolicyFile, chosen_policy
 from socksfusion.agent.service_manager import service_manager
@@ -29,13 +27,11 @@ from socksfusion.agent.status import Status
 from socksfusion.agent.switch import Switch
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
-from socksfusion.agent.ways import make_ways
+from socksfusion.agent.ways import chosen_ways
 from socksfusion.audit import Audit, AuditEntry, AuditWriter, open_audit
 from socksfusion.errors import UsageError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.names import parse_proxies
-from socksfusion.identity.private_files import PrivateFileError, read_private
 from socksfusion.identity.tls import agent_context
 from socksfusion.log import make_logger
 from socksfusion.program import Program
@@ -55,12 +51,7 @@ def build(program: Program) -> None:
     """Add the Agent's services to ``program``. Raises ``OperatorError`` for a copy file that can't be used."""
     options, reactor = program.options, program.reactor
     copy = AgentCopy.load(Path(options["copy"]))
-    ways = make_ways(
-        reactor,
-        options["proxy"] or parse_proxies(copy.proxy),
-        way_out(options["outbound-proxy"], outbound_password(options), os.environ),
-        options["handshake"],
-    )
+    ways = chosen_ways(reactor, options, copy)
     live = _live_line(program)
     messages = _messages(program, live)
     sweeper = Sweeper(reactor, options["half-closed"])
@@ -147,18 +138,6 @@ def _recorder(audit: Audit | None, agent: str) -> Callable[[AuditEntry], None] |
         audit.record(entry)
 
     return record
-
-
-def outbound_password(options: Mapping[str, Any]) -> str | None:
-    """The password for the outbound proxy that a file of ``options`` holds; ``UsageError`` where it can't be read."""
-    if options["outbound-proxy-password-file"] is None:
-        return None
-    try:
-        return read_private(Path(options["outbound-proxy-password-file"])).decode().partition("\n")[0].rstrip("\r")
-    except PrivateFileError as error:
-        raise UsageError(f"--outbound-proxy-password-file: {error}")
-    except UnicodeDecodeError:
-        raise UsageError("--outbound-proxy-password-file: the file is no text in UTF-8")
 
 
 def _policy(program: Program, copy: AgentCopy) -> Policy:

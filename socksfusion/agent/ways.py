@@ -1,7 +1,9 @@
 """The ways to the Proxy: each of its addresses, directly or out through the network's own proxy."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,10 +13,13 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksfusion import limits
 from socksfusion.agent.outbound.errors import OutboundFailed
-from socksfusion.agent.outbound.settings import OutboundProxy, WayOut
+from socksfusion.agent.outbound.settings import OutboundProxy, WayOut, way_out
 from socksfusion.errors import UsageError
-from socksfusion.identity.names import format_proxy
+from socksfusion.identity.copy import AgentCopy
+from socksfusion.identity.names import format_proxy, parse_proxies
+from socksfusion.identity.private_files import PrivateFileError, read_private
 from socksfusion.log import printable
 from socksfusion.options import install_hint
 
@@ -29,6 +34,27 @@ class Way:
     """For people: ``HOST:PORT``, with the outbound proxy behind it where there is one."""
     endpoint: IStreamClientEndpoint
     """Reaches it."""
+    seconds: float = limits.HANDSHAKE_SECONDS
+    """How long all steps of a connection by it may take together."""
+    outbound: OutboundProxy | None = None
+    """The network's own proxy that leads there, where one does."""
+
+
+def chosen_ways(reactor: Any, options: Mapping[str, Any], copy: AgentCopy) -> list[Way]:
+    """The ways that the Agent's ``options``, its environment and its copy give; ``UsageError`` as of their parts."""
+    out = way_out(options["outbound-proxy"], _outbound_password(options), os.environ)
+    return make_ways(reactor, options["proxy"] or parse_proxies(copy.proxy), out, options["handshake"])
+
+
+def _outbound_password(options: Mapping[str, Any]) -> str | None:
+    if options["outbound-proxy-password-file"] is None:
+        return None
+    try:
+        return read_private(Path(options["outbound-proxy-password-file"])).decode().partition("\n")[0].rstrip("\r")
+    except PrivateFileError as error:
+        raise UsageError(f"--outbound-proxy-password-file: {error}")
+    except UnicodeDecodeError:
+        raise UsageError("--outbound-proxy-password-file: the file is no text in UTF-8")
 
 
 def make_ways(reactor: Any, addresses: Sequence[tuple[str, int]], out: WayOut, seconds: float) -> list[Way]:
@@ -42,10 +68,11 @@ def make_ways(reactor: Any, addresses: Sequence[tuple[str, int]], out: WayOut, s
         proxy = out.to(host, port)
         name = format_proxy(host, port)
         if proxy is None:
-            ways.append(Way(host, name, HostnameEndpoint(reactor, host, port, timeout=seconds)))
+            ways.append(Way(host, name, HostnameEndpoint(reactor, host, port, timeout=seconds), seconds))
         else:
             endpoint = _through(reactor, proxy, host, port, seconds)
-            ways.append(Way(host, f"{name} (through {proxy.name})", endpoint))
+            # time for both steps: which of them failed is what the network's admin has to know
+            ways.append(Way(host, f"{name} (through {proxy.name})", endpoint, 2 * seconds, proxy))
     return ways
 
 

@@ -15,7 +15,6 @@ from socksfusion.cli.agent_service import UNIT, Rooted
 from socksfusion.errors import OperatorError
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.names import parse_proxies
 from socksfusion.log import printable
 from socksfusion.systemd_unit import CONFIG, COPY, NAME, PASSWORD, POLICY, PROGRAM
 
@@ -108,12 +107,9 @@ def _call(copy: AgentCopy, agent: Options) -> str:
     from twisted.internet import reactor
 
     from socksfusion.agent.farewell import say_farewell
-    from socksfusion.agent.outbound.settings import way_out
-    from socksfusion.agent.service import outbound_password
-    from socksfusion.agent.ways import make_ways
+    from socksfusion.agent.ways import chosen_ways
 
-    out = way_out(agent["outbound-proxy"], outbound_password(agent), os.environ)
-    ways = make_ways(reactor, agent["proxy"] or parse_proxies(copy.proxy), out, agent["handshake"])
+    ways = chosen_ways(reactor, agent, copy)
     answers: list[str] = []
 
     def done(why: str) -> None:

@@ -23,7 +23,7 @@ async def look_again(reactor: Any, way: Way, seconds: float) -> Trouble | None:
     """Connect anew, with TLS 1.2 allowed; what is wrong where that answers, or None where this tells no more."""
     look = _Look(way.host)
     try:
-        await way.endpoint.connect(look).addTimeout(seconds, reactor)
+        await way.endpoint.connect(look).addTimeout(way.seconds, reactor)
         shown = await look.shown.addTimeout(seconds, reactor)
     except Exception:
         # the first look is what is told

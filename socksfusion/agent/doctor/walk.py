@@ -1,6 +1,5 @@
 """All steps in their order. What is found is told at once; after the first trouble on a way the rest of it is left."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,9 @@ from socksfusion.agent.doctor.visit import AskingVisit
 from socksfusion.agent.doctor.way import check_connection, check_name
 from socksfusion.agent.names import Resolver
 from socksfusion.agent.options import Options
-from socksfusion.agent.outbound.settings import OutboundProxy, way_out
-from socksfusion.agent.service import outbound_password
 from socksfusion.agent.source import chosen_sources
-from socksfusion.agent.ways import Way, make_ways
+from socksfusion.agent.ways import Way, chosen_ways
 from socksfusion.identity.copy import AgentCopy
-from socksfusion.identity.names import parse_proxies
 from socksfusion.identity.tls import agent_context
 
 
@@ -46,12 +42,9 @@ class Walk:
             # nothing that follows could tell more: TLS goes by the clock
             self.tell(trouble.finding)
             return
-        addresses = self.options["proxy"] or parse_proxies(self.copy.proxy)
-        out = way_out(self.options["outbound-proxy"], outbound_password(self.options), os.environ)
-        ways = make_ways(self.reactor, addresses, out, self.options["handshake"])
-        for way, (host, port) in zip(ways, addresses, strict=True):
+        for way in chosen_ways(self.reactor, self.options, self.copy):
             try:
-                await self._way(way, out.to(host, port))
+                await self._way(way)
             except Trouble as trouble:
                 self.tell(trouble.finding)
         try:
@@ -59,12 +52,12 @@ class Walk:
         except Trouble as trouble:
             self.tell(trouble.finding)
 
-    async def _way(self, way: Way, outbound: OutboundProxy | None) -> None:
+    async def _way(self, way: Way) -> None:
         seconds = self.options["handshake"]
-        self.tell(await check_name(self._resolver, way.host, outbound))
+        self.tell(await check_name(self._resolver, way))
         visit = AskingVisit(self.reactor, way.host, agent_context(self.copy))
         try:
-            self.tell(await check_connection(self.reactor, way, outbound, visit, seconds))
+            self.tell(await check_connection(self.reactor, way, visit))
             self.tell(await self._tls(way, visit, seconds))
             for finding in check_peer(visit, way.proxy):
                 self.tell(finding)

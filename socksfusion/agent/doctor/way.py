@@ -12,17 +12,16 @@ from socksfusion.agent.doctor.visit import AskingVisit
 from socksfusion.agent.errors import ConnectFailed
 from socksfusion.agent.names import Resolver
 from socksfusion.agent.outbound.errors import OutboundFailed
-from socksfusion.agent.outbound.settings import OutboundProxy
 from socksfusion.agent.ways import Way
 from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.names import is_address
 from socksfusion.log import printable
 
 
-async def check_name(resolver: Resolver, host: str, outbound: OutboundProxy | None) -> Finding:
+async def check_name(resolver: Resolver, way: Way) -> Finding:
     """Whether the name that this machine has to resolve has an address: the outbound proxy's, where there is one."""
-    name = host if outbound is None else outbound.host
-    beside = "" if outbound is None else f"; {printable(host)} is for the outbound proxy to resolve"
+    name = way.host if way.outbound is None else way.outbound.host
+    beside = "" if way.outbound is None else f"; {printable(way.host)} is for the outbound proxy to resolve"
     if is_address(name):
         return Finding("name", f"{name} is an address{beside}")
     try:
@@ -37,13 +36,12 @@ async def check_name(resolver: Resolver, host: str, outbound: OutboundProxy | No
     return Finding("name", f"{printable(name)} is {', '.join(addresses)}{beside}")
 
 
-async def check_connection(
-    reactor: Any, way: Way, outbound: OutboundProxy | None, visit: AskingVisit, seconds: float
-) -> Finding:
+async def check_connection(reactor: Any, way: Way, visit: AskingVisit) -> Finding:
     """A TCP connection to the Proxy, which ``visit`` gets, through the outbound proxy where there is one."""
+    outbound = way.outbound
     step = "tcp" if outbound is None else "outbound"
     try:
-        await way.endpoint.connect(visit).addTimeout(seconds, reactor)
+        await way.endpoint.connect(visit).addTimeout(way.seconds, reactor)
     except OutboundFailed as failed:
         assert outbound is not None
         raise Trouble(
