@@ -164,6 +164,10 @@ PINGS_PER_SPAN: Final = 10_000
 """Pings of a peer in one span of RATE_SPAN_SECONDS."""
 EMPTY_FRAMES_PER_SPAN: Final = 10_000
 """Empty data frames of a peer in one span."""
+ADMIN_WORDS_AT_ONCE: Final = 60
+"""Messages of an Agent's admin (paused, resumed, stop-scan, uninstalled) at once; more end the session."""
+ADMIN_WORDS_PER_SECOND: Final = 2.0
+"""So many more a second, over all sessions of the agent."""
 FAULTS_PER_SPAN: Final = 1000
 """Streams that we had to reset for a fault of the peer's in one span."""
 RATE_SPAN_SECONDS: Final = 10.0

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from socksfusion import limits
 from socksfusion.wire.messages import Message, Paused, Resumed, Running, StopScan, Uninstalled
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 
@@ -58,6 +59,20 @@ def test_another_message_is_ignored(house: Gatehouse) -> None:
     say(house, visitor, Running())
     assert house.book.notes == []
     assert visitor.lost_why is None
+
+
+@pytest.mark.parametrize("message", [Paused(until=0), Resumed(), StopScan(), Uninstalled()])
+def test_j2_an_agent_that_talks_for_its_admin_without_end_is_sent_away(house: Gatehouse, message: Message) -> None:
+    visitor = house.come()
+    assert visitor.control is not None
+    house.book.notes.clear()
+    for _ in range(10 * limits.ADMIN_WORDS_AT_ONCE):
+        visitor.control.send(message)
+    house.pump()
+    heard = len(house.book.notes) + len(house.stopped_scans)
+    assert limits.ADMIN_WORDS_AT_ONCE <= heard <= limits.ADMIN_WORDS_AT_ONCE + 10
+    assert visitor.lost_why is not None
+    assert house.connected.get("acme") is None
 
 
 def test_an_agent_that_comes_back_begins_anew(house: Gatehouse) -> None:
