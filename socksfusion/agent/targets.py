@@ -255,10 +255,9 @@ class TargetProtocol(Protocol):
         # what the Target sends takes its turn as what its Client sends does at the Proxy
         self.transport.belong_to(request.client or request.scan)
         opens = self._factory.opens
-        paused = PausedByAdmin(DENIED)
-        opened: Open = opens.begin(request, self.transport, lambda: self._withdraw(request, opened, paused))
+        opened: Open = opens.begin(request, self.transport, lambda: self._withdraw(request, opened))
         if opens.switch.paused:
-            self._tell_failure(request, opened, paused)
+            self._tell_failure(request, opened, PausedByAdmin(DENIED))
             return
         self._opening = Deferred.fromCoroutine(serve(request, opened))
         self._opening.addErrback(self._broken)
@@ -298,9 +297,9 @@ class TargetProtocol(Protocol):
         opened.answer(Reply.SUCCEEDED, early=len(self._early))
         self._pass_early()
 
-    def _withdraw(self, request: ConnectRequest | AssociateRequest, opened: Open, failure: ConnectFailed) -> None:
-        """Answer what is still under way, and give it up."""
-        self._tell_failure(request, opened, failure)
+    def _withdraw(self, request: ConnectRequest | AssociateRequest, opened: Open) -> None:
+        """The Agent is paused: answer what is still under way, and give it up."""
+        self._tell_failure(request, opened, PausedByAdmin(DENIED))
         if self._opening is not None:
             self._opening.cancel()
 
