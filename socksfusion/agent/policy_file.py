@@ -8,7 +8,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -23,6 +23,9 @@ from socksfusion.options import ProgramOptions
 from socksfusion.repeating import Repeating
 
 _log = make_logger()
+
+_LINKS_FOLLOWED: Final = 40
+"""Linux follows no more (path_resolution(7))."""
 
 Version: TypeAlias = tuple[int, int, int, int]
 """What tells that a file has changed: inode, size, times of its content and of its rights."""
@@ -116,22 +119,29 @@ def _refuse_foreign(path: Path, status: os.stat_result) -> None:
     own = posix.effective_user()
     if own is None:
         return
-    places = {path: status, path.parent: os.stat(path.parent)}
-    if path.is_symlink():
-        folder = path.resolve().parent
-        places[folder] = os.stat(folder)
-    for place, there in places.items():
+    for place, there in [(path, status), *_folders(path)]:
         shown = printable(str(place))
         if there.st_uid not in (own, 0):
             raise PolicyError(
                 f"{shown} belongs to somebody else than root and who runs the Agent; type: chown root {shown}"
             )
-        # in a folder with the sticky bit others can't replace what is not theirs
-        if there.st_mode & 0o022 and not there.st_mode & stat.S_ISVTX:
+        # in a folder with the sticky bit others can't replace what is not theirs; on a file it says nothing
+        sticky = stat.S_ISDIR(there.st_mode) and there.st_mode & stat.S_ISVTX
+        if there.st_mode & 0o022 and not sticky:
             raise PolicyError(
                 f"others can change {shown} (mode {stat.S_IMODE(there.st_mode):04o}), and so the policy; "
                 f"type: chmod go-w {shown}"
             )
+
+
+def _folders(path: Path) -> list[tuple[Path, os.stat_result]]:
+    """The folder of ``path``, and where it is a link those of all that it leads by; ``OSError`` where one goes away."""
+    found = [(path.parent, os.stat(path.parent))]
+    # the file was just opened, so the kernel could follow them
+    while path.is_symlink() and len(found) <= _LINKS_FOLLOWED:
+        path = path.parent / os.readlink(path)
+        found.append((path.parent, os.stat(path.parent)))
+    return found
 
 
 def _version(status: os.stat_result) -> Version:

@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there_or_none(file: Path) -> None:
         load_policy(file)
 
 
-@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666, 0o1666])
 def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     write(file, "allow any\n")
     file.chmod(mode)
@@ -117,6 +117,18 @@ def test_a_link_is_followed_to_a_folder_of_ours_only(tmp_path: Path) -> None:
     target = folder / "real.policy"
     write(target, "allow any\n")
     (tmp_path / "agent.policy").symlink_to(target)
+    assert load_policy(tmp_path / "agent.policy")
+    folder.chmod(0o777)
+    with pytest.raises(PolicyError, match=r"others can change .*open"):
+        load_policy(tmp_path / "agent.policy")
+
+
+def test_h5_no_link_on_the_way_lies_where_others_can_turn_it(tmp_path: Path) -> None:
+    write(tmp_path / "real.policy", "allow any\n")
+    folder = tmp_path / "open"
+    folder.mkdir()
+    (folder / "between").symlink_to(tmp_path / "real.policy")
+    (tmp_path / "agent.policy").symlink_to(folder / "between")
     assert load_policy(tmp_path / "agent.policy")
     folder.chmod(0o777)
     with pytest.raises(PolicyError, match=r"others can change .*open"):
