@@ -12,3 +12,13 @@ class ConnectFailed(Exception):
     """Whether the name was asked for or an address dialled: only then the Agent says that the Target is unreachable."""
     rule: str = ""
     """The rule under which it is counted and logged as a refusal; empty where it just tells about the Target."""
+
+
+class Denied(ConnectFailed):
+    """The policy allows none of the target's addresses; ``decided`` is the rule that says so of the first."""
+
+    reply = Reply.NOT_ALLOWED
+
+    def __init__(self, decided: str) -> None:
+        super().__init__(f"denied by the Agent's policy: {decided}")
+        self.decided = decided
