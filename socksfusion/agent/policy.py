@@ -69,6 +69,7 @@ class Policy:
     """The Agent's policy.
 
     ``rules`` are the admin's, and may be replaced at any time; None is the default, which denies guarded ranges only.
+    ``problem`` says why they are older than the file that they are from; empty where they are not.
     ``owns`` tells the machine's own addresses, ``wall_clock`` Unix seconds.
     """
 
@@ -81,6 +82,7 @@ class Policy:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.rules = rules
+        self.problem = ""
         self.agreed = agreed
         self._owns = owns
         self._wall_clock = wall_clock

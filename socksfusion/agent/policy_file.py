@@ -94,15 +94,15 @@ def _read(path: Path) -> _Read:
     try:
         # O_NONBLOCK: a planted FIFO must not hang us before we see that it is one
         descriptor = os.open(path, os.O_RDONLY | posix.NON_BLOCKING | posix.CLOSE_ON_EXEC | posix.BINARY)
+        try:
+            status = os.fstat(descriptor)
+            _refuse_foreign(path, status)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limits.POLICY_FILE_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise PolicyError(f"can't read the policy file {shown}: {error.strerror}") from error
-    try:
-        status = os.fstat(descriptor)
-        _refuse_foreign(path, status)
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limits.POLICY_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
     if len(data) > limits.POLICY_FILE_BYTES:
         raise PolicyError(f"the policy file {shown} is longer than {limits.POLICY_FILE_BYTES} bytes; join its networks")
     try:
@@ -151,8 +151,8 @@ def _version(status: os.stat_result) -> Version:
 class PolicyFile(Repeating):
     """Keeps ``policy.rules`` to what the file at ``path`` says; it is read once when this is made.
 
-    ``problem`` says why the file can't be used, while the rules stay as they were; empty where they are the file's.
-    Making it raises ``PolicyError``.
+    While it can't be used the rules stay as they were, and ``policy.problem`` says why. Making it raises
+    ``PolicyError``.
     """
 
     name = "policy-file"
@@ -161,7 +161,6 @@ class PolicyFile(Repeating):
         self, clock: IReactorTime, path: Path, policy: Policy, seconds: float = limits.POLICY_POLL_SECONDS
     ) -> None:
         super().__init__(clock, seconds, self._look)
-        self.problem = ""
         self._path = path
         self._policy = policy
         self._version: Version | None = None
@@ -172,19 +171,22 @@ class PolicyFile(Repeating):
             version = _version(os.stat(self._path))
         except OSError:
             version = None
-        if version == self._version:
+        # what makes a file unfit may lie beside it: the rights of its folder, say
+        if version == self._version and not self._policy.problem:
             return
+        told = self._policy.problem if version == self._version else ""
         self._version = version
         try:
             self._take_up()
         except PolicyError as error:
-            self.problem = str(error)
-            _log.error("the policy stays as it was: {problem}", problem=self.problem)
+            self._policy.problem = str(error)
+            if self._policy.problem != told:
+                _log.error("the policy stays as it was: {problem}", problem=self._policy.problem)
 
     def _take_up(self) -> None:
         read = _read(self._path)
         rules = parse_policy(read.text, self._path)
         self._version = read.version
         self._policy.rules = rules
-        self.problem = ""
+        self._policy.problem = ""
         _log.info("policy: {count} rules of {path}", count=len(rules.rules), path=printable(str(self._path)))

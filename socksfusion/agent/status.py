@@ -97,15 +97,16 @@ class Status(Repeating):
             "paused_until": None if self._switch.until is None else _utc(self._switch.until),
             "scope": str(self._policy.agreed),
             "policy": "default" if rules is None else [printable(rule.text) for rule in rules.rules],
+            "policy_problem": self._policy.problem,
         }
 
     def line(self) -> str:
         """The same in a few words, for one line of a terminal."""
-        report = self.report()
-        parts = [report["state"], f"scan {report['scans'][-1]}" if report["scans"] else "no scan"]
-        parts += [f"{report['streams']} streams", f"{_rate(self.to_target_rate + self.to_client_rate)}"]
-        if report["last_error"]:
-            parts.append(f"last error: {report['last_error']}")
+        scans, error = self._connector.scans, self._connector.last_error
+        parts = [self.state, f"scan {printable(scans[-1])}" if scans else "no scan"]
+        parts += [f"{len(self._opens)} streams", _rate(self.to_target_rate + self.to_client_rate)]
+        if error:
+            parts.append(f"last error: {error}")
         return " | ".join(parts)
 
     def _stated(self) -> tuple[str, float]:

@@ -166,4 +166,6 @@ def _as_text(answer: dict[str, Any]) -> str:
         "scope": answer["scope"].removeprefix("agreed scope: "),
         "policy": _DEFAULT_POLICY if isinstance(policy, str) else "; ".join(policy),
     }
+    if answer["policy_problem"]:
+        rows["policy trouble"] = answer["policy_problem"]
     return "\n".join(f"{name + ':':<16}{value}" for name, value in rows.items())

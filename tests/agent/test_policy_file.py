@@ -1,11 +1,13 @@
 """The admin's policy file: read, refused where others could write it, and taken up while the Agent runs."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from socksfusion import limits
 from socksfusion.agent.policy import Policy
@@ -195,14 +197,52 @@ def test_a_file_that_breaks_leaves_the_rules_as_they_were(
     watched = Watched(file)
     break_it(file)
     watched.look()
-    assert said in watched.file.problem
-    assert str(file) in watched.file.problem
+    assert said in watched.policy.problem
+    assert str(file) in watched.policy.problem
     assert watched.allows("10.0.0.1")
     assert not watched.allows("11.0.0.1")
     write(file, "allow 12.0.0.0/8\n")
     watched.look()
-    assert watched.file.problem == ""
+    assert watched.policy.problem == ""
     assert watched.allows("12.0.0.1")
+
+
+def test_what_is_wrong_beside_the_file_is_told_once_and_looked_at_again(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    file = folder / "agent.policy"
+    write(file, "allow 10.0.0.0/8\n")
+    watched = Watched(file)
+    folder.chmod(0o777)
+    write(file, "allow 11.0.0.0/8\n")
+    with capturedLogs() as told:
+        watched.look()
+        watched.look()
+    assert f"others can change {folder}" in watched.policy.problem
+    assert [event["problem"] for event in told] == [watched.policy.problem]
+    folder.chmod(0o755)
+    watched.look()
+    assert watched.policy.problem == ""
+    assert watched.allows("11.0.0.1")
+
+
+def test_a_folder_that_goes_while_its_file_is_read_is_told_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(file, "allow 10.0.0.0/8\n")
+    watched = Watched(file)
+    write(file, "allow 11.0.0.0/8\n")
+    stat = os.stat
+
+    def gone(path: Path) -> os.stat_result:
+        if path == file.parent:
+            raise FileNotFoundError(errno.ENOENT, "gone")
+        return stat(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", gone)
+        watched.look()
+    assert "gone" in watched.policy.problem
+    watched.look()
+    assert watched.allows("11.0.0.1")
 
 
 def test_a_broken_file_at_start_is_no_start(file: Path) -> None:

@@ -16,7 +16,7 @@ from tests.end_to_end.programs import Installation, Program
 from tests.end_to_end.raw_agent import DATA, SYN, frame, record
 from tests.end_to_end.raw_proxy import RawProxy
 
-EXPLAIN = "from socksfusion.cli.agent_program import main; main()"
+PROGRAM = "from socksfusion.cli.agent_program import main; main()"
 
 
 @pytest.fixture
@@ -40,7 +40,11 @@ def reply(installed: Installation, host: str, port: int) -> int:
 
 
 def explain(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", EXPLAIN, "explain", *arguments]
+    return run(folder, "explain", *arguments)
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", PROGRAM, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=30, check=False)
 
 
@@ -75,6 +79,9 @@ def test_a_policy_that_breaks_stays_as_it_was_and_says_so(installed: Installatio
     told = agent.wait_log("the policy stays as it was")
     assert f"{file} line 2: 'alow any' is no rule; write it like: allow 10.20.0.0/16" in told
     assert (reply(installed, "127.0.0.1", first), reply(installed, "127.0.0.1", second)) == (0, 2)
+    shown = run(installed.folder, "status", "--copy", "demo.agent").stdout
+    assert "policy trouble: " in shown
+    assert f"{file} line 2: 'alow any' is no rule" in shown
     write(file, f"allow 127.0.0.1 port {second}", "deny any")
     agent.wait_log("policy: 2 rules of")
     assert (reply(installed, "127.0.0.1", first), reply(installed, "127.0.0.1", second)) == (2, 0)
