@@ -57,7 +57,14 @@ def owns_address(address: Address) -> bool:
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     text = socket.inet_ntop(family, address.packed)
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    try:
+        made = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        # a machine without IPv6 has none of its addresses; a name that has one of both kinds is still to be reached
+        if error.errno == errno.EAFNOSUPPORT:
+            return False
+        raise
+    with made as probe:
         try:
             probe.bind((text, 0))
         except OSError as error:

@@ -364,6 +364,20 @@ def test_where_binding_is_forbidden_the_source_address_tells(monkeypatch: pytest
     assert not owns_address(ip_address("203.0.113.77"))
 
 
+def test_a_machine_without_ipv6_has_no_address_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class IPv4Alone(socket.socket):
+        def __init__(self, family: int, kind: int) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "no such family")
+            super().__init__(family, kind)
+
+    monkeypatch.setattr(socket, "socket", IPv4Alone)
+    policy = Policy()
+    assert [policy.check(address, 80).allowed for address in ("2001:db8::7", "203.0.113.77")] == [True, True]
+    assert not policy.check("::1", 80).allowed
+    assert not policy.check("127.0.0.1", 80).allowed
+
+
 def test_an_answer_that_cannot_be_had_is_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_descriptor(*_arguments: object) -> socket.socket:
         raise OSError(errno.EMFILE, "too many open files")
