@@ -194,10 +194,13 @@ class Control(Service):
 
 
 def _answers(path: Path) -> bool:
+    """Whether a program listens there; a socket's file may be left from one that was killed."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(limits.CONTROL_SECONDS)
         try:
             probe.connect(str(path))
+        except (BlockingIOError, TimeoutError):
+            pass  # it has more to do than to answer: its queue is full
         except OSError:
             return False
         return True

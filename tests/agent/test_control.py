@@ -1,17 +1,27 @@
 """The control socket's bounds: how many, how long, and what is taken for a command."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from socksfusion import limits
-from socksfusion.agent.control import Commands, ControlConnection, ControlFactory, control_path, pause_path
+from socksfusion.agent.control import (
+    SUPPORTED,
+    Commands,
+    Control,
+    ControlConnection,
+    ControlFactory,
+    control_path,
+    pause_path,
+)
 from socksfusion.agent.status import Status
 from socksfusion.agent.switch import Switch
+from socksfusion.errors import UsageError
 
 
 class FakeStatus:
@@ -84,3 +94,18 @@ def test_where_socket_and_pause_are_kept() -> None:
     assert control_path("/x", copy, "/run/a") == Path("/x")
     assert pause_path(copy, None) == Path("/c/acme.agent.paused")
     assert pause_path(copy, "/var/lib/a") == Path("/var/lib/a/paused")
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="this system has no Unix sockets")
+def test_a_socket_whose_queue_is_full_is_no_dead_ones(tmp_path: Path) -> None:
+    """Its Agent hangs, and has it still: a second one must not take it away."""
+    path = tmp_path / "control"
+    factory = Socket(tmp_path).factory
+    with socket.socket(socket.AF_UNIX) as hangs, socket.socket(socket.AF_UNIX) as waits:
+        hangs.bind(str(path))
+        hangs.listen(0)
+        waits.connect(str(path))
+        service = Control(MemoryReactorClock(), path, factory, required=True)
+        with pytest.raises(UsageError, match="another Agent has it"):
+            service.startService()
+        assert path.is_socket()
