@@ -36,5 +36,6 @@ async def check_target(
         raise Trouble("target", f"{shown} gives no connection: {failed}", whom, ExitCode.TARGET)
     where = connected.getPeer()
     connected.abortConnection()
-    rule = printable(allowed[0].text) or allowed[0].rule
+    by = next((decision for decision in allowed if decision.address == where.host), allowed[0])
+    rule = printable(by.text) or by.rule
     return Finding("target", f"{shown} is reached at {where.host} (allowed by: {rule})")
