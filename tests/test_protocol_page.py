@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from socksfusion import limits
-from socksfusion.wire import datagrams, messages
+from socksfusion.wire import control_messages, datagrams, messages
 
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 SECTIONS = re.findall(r"^### [\d.]+ `([\w-]+)`: `(\w+)`\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
@@ -55,7 +55,7 @@ def test_every_field_is_told_with_its_type_and_range(message: Any) -> None:
 
 def test_every_reason_is_told() -> None:
     (section,) = (text for _, name, text in SECTIONS if name == "Refused")
-    reasons = msgspec.inspect.type_info(messages.Refused).fields[0].type.values  # type: ignore[attr-defined]
+    reasons = msgspec.inspect.type_info(control_messages.Refused).fields[0].type.values  # type: ignore[attr-defined]
     assert set(re.findall(r"^\| `(\w+)` \|", section.rpartition("| `reason` | why |")[2], re.MULTILINE)) == set(reasons)
 
 

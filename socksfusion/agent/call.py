@@ -15,18 +15,18 @@ from socksfusion.identity.tls import is_tunnel, verify_proxy_name
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
-from socksfusion.wire.messages import (
+from socksfusion.wire.control_messages import (
     NARROW,
     PROTOCOL,
     UDP,
     Hello,
-    Message,
     Refused,
     Running,
     ScanFinished,
     ScanStarted,
     Welcome,
 )
+from socksfusion.wire.messages import Message
 from socksfusion.wire.yamux.session import Session
 
 FEATURES: Final = (UDP, NARROW)

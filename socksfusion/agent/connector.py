@@ -21,7 +21,8 @@ from socksfusion.identity.copy import AgentCopy
 from socksfusion.log import make_logger, printable
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.liveness import Liveness
-from socksfusion.wire.messages import PAUSE, Message, Refused, ScanStarted
+from socksfusion.wire.control_messages import PAUSE, Refused, ScanStarted
+from socksfusion.wire.messages import Message
 
 _log = make_logger()
 

@@ -26,7 +26,8 @@ from socksfusion.tunnel.datagram_room import DatagramRoom, Share
 from socksfusion.tunnel.stream import StreamTransport
 from socksfusion.tunnel.udp import DatagramReceiver, UDPSocket, connected_socket
 from socksfusion.wire.datagrams import Datagram, DatagramError, DatagramReader, Kind, encode_record
-from socksfusion.wire.messages import AssociateReply, AssociateRequest, encode
+from socksfusion.wire.messages import encode
+from socksfusion.wire.requests import AssociateReply, AssociateRequest
 from socksfusion.wire.socks5 import Reply
 from socksfusion.wire.yamux.rates import Rate
 

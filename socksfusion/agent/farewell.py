@@ -13,7 +13,7 @@ from socksfusion.agent.ways import Way
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.tls import agent_context
 from socksfusion.refusals import Refusals
-from socksfusion.wire.messages import Refused, ScanStarted, Uninstalled
+from socksfusion.wire.control_messages import Refused, ScanStarted, Uninstalled
 from socksfusion.wire.yamux.session import Session
 
 

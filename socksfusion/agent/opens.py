@@ -7,7 +7,7 @@ from twisted.python.failure import Failure
 
 from socksfusion.audit import AuditEntry
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import AssociateRequest, ConnectRequest
+from socksfusion.wire.requests import AssociateRequest, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 
 

@@ -13,7 +13,9 @@ from socksfusion import limits
 from socksfusion.durations import format_duration
 from socksfusion.identity.private_files import PrivateFileError, read_private, write_private
 from socksfusion.log import make_logger
-from socksfusion.wire.messages import LAST_MOMENT, Message, Paused, Resumed, StopScan
+from socksfusion.wire.control_messages import Paused, Resumed, StopScan
+from socksfusion.wire.message_fields import LAST_MOMENT
+from socksfusion.wire.messages import Message
 
 _log = make_logger()
 

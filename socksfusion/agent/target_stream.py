@@ -19,17 +19,8 @@ from socksfusion.agent.switch import DENIED
 from socksfusion.log import make_logger, printable
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import (
-    AssociateReply,
-    AssociateRequest,
-    ConnectReply,
-    ConnectRequest,
-    HeadReader,
-    RecordError,
-    Unknown,
-    Unsupported,
-    encode,
-)
+from socksfusion.wire.messages import HeadReader, RecordError, Unknown, Unsupported, encode
+from socksfusion.wire.requests import AssociateReply, AssociateRequest, ConnectReply, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 
 _log = make_logger()

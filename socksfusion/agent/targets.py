@@ -24,7 +24,7 @@ from socksfusion.agent.target_stream import TargetProtocol, carrier_of
 from socksfusion.agent.turns import Turns
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import AssociateRequest, ConnectRequest
+from socksfusion.wire.requests import AssociateRequest, ConnectRequest
 
 
 class BadRequest(ConnectFailed):

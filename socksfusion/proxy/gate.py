@@ -20,7 +20,8 @@ from socksfusion.proxy.visit import REFUSAL_TEXTS, Reason, Visit
 from socksfusion.refusals import Refusals
 from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.liveness import Liveness
-from socksfusion.wire.messages import ASK, PROTOCOL, Message, Running
+from socksfusion.wire.control_messages import ASK, PROTOCOL, Running
+from socksfusion.wire.messages import Message
 
 _log = make_logger()
 

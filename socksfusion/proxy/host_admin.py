@@ -9,7 +9,8 @@ from socksfusion.bucket import Bucket
 from socksfusion.log import make_logger
 from socksfusion.proxy.visit import Visit
 from socksfusion.registry.schema import Snapshot, WhyEnded
-from socksfusion.wire.messages import Message, Paused, Resumed, StopScan, Uninstalled
+from socksfusion.wire.control_messages import Paused, Resumed, StopScan, Uninstalled
+from socksfusion.wire.messages import Message
 
 _log = make_logger()
 

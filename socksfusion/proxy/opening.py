@@ -13,15 +13,8 @@ from twisted.python.failure import Failure
 from socksfusion.log import printable
 from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.tunnel.stream import CarrierLost, StreamTransport
-from socksfusion.wire.messages import (
-    AssociateReply,
-    AssociateRequest,
-    ConnectReply,
-    ConnectRequest,
-    HeadReader,
-    RecordError,
-    encode,
-)
+from socksfusion.wire.messages import HeadReader, RecordError, encode
+from socksfusion.wire.requests import AssociateReply, AssociateRequest, ConnectReply, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 
 Request: TypeAlias = ConnectRequest | AssociateRequest

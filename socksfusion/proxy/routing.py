@@ -28,7 +28,8 @@ from socksfusion.proxy.trail import Footprint, Trail
 from socksfusion.proxy.visit import Visit
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import NARROW, UDP, AssociateRequest, ConnectRequest
+from socksfusion.wire.control_messages import NARROW, UDP
+from socksfusion.wire.requests import AssociateRequest, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 
 # the ids of requests: another program's are others, and a record is read over many starts

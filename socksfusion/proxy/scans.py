@@ -23,7 +23,7 @@ from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.proxy.visit import Visit
 from socksfusion.registry.schema import Scan, Snapshot, WhyEnded
 from socksfusion.repeating import Repeating
-from socksfusion.wire.messages import ScanFinished, ScanStarted
+from socksfusion.wire.control_messages import ScanFinished, ScanStarted
 
 _log = make_logger()
 

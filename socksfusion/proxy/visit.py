@@ -9,7 +9,8 @@ from socksfusion.registry.schema import Snapshot
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import ASK, PAUSE, PROTOCOL, Hello, Message, Refused, Standing, Welcome
+from socksfusion.wire.control_messages import ASK, PAUSE, PROTOCOL, Hello, Refused, Standing, Welcome
+from socksfusion.wire.messages import Message
 
 FEATURES: Final = (PAUSE, ASK)
 """What a Proxy tells that it can do."""

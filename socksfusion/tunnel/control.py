@@ -7,17 +7,8 @@ from twisted.python.failure import Failure
 
 from socksfusion import __version__, limits
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import (
-    MINOR,
-    PROTOCOL,
-    Hello,
-    Message,
-    RecordError,
-    RecordReader,
-    Unknown,
-    Unsupported,
-    encode,
-)
+from socksfusion.wire.control_messages import MINOR, PROTOCOL, Hello
+from socksfusion.wire.messages import Message, RecordError, RecordReader, Unknown, Unsupported, encode
 
 
 class ControlProtocol(Protocol):
@@ -41,7 +32,7 @@ class ControlProtocol(Protocol):
     def say_hello(self, program_id: str, features: Sequence[str]) -> None:
         """Send this side's first record; ``program_id`` is the running program's, the same on all its carriers.
 
-        ``features`` is what this side can do (``wire.messages.UDP`` and so on).
+        ``features`` is what this side can do (``wire.control_messages.UDP`` and so on).
         """
         program = f"socksfusion/{__version__}"
         hello = Hello(protocol=PROTOCOL, minor=MINOR, program=program, features=list(features), program_id=program_id)

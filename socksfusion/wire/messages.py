@@ -5,186 +5,35 @@ the decoder runs. Fields that a message does not have are ignored and messages o
 because Agents and Proxies are never upgraded together.
 """
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from socksfusion import limits
+from socksfusion.wire.control_messages import (
+    Hello,
+    Paused,
+    Refused,
+    Resumed,
+    Running,
+    ScanFinished,
+    ScanStarted,
+    Standing,
+    StopScan,
+    Uninstalled,
+    Welcome,
+)
+from socksfusion.wire.message_fields import TaggedMessage
 from socksfusion.wire.nesting import nests_too_deep
+from socksfusion.wire.requests import AssociateReply, AssociateRequest, ConnectReply, ConnectRequest
 
-PROTOCOL: Final = 1
-"""The major version: peers of another one refuse each other."""
-MINOR: Final = 1
-"""The minor version: tells what a peer may know, never a reason to refuse."""
 LENGTH_BYTES: Final = 2
 """The length that precedes each record, big-endian, not counting itself."""
 
-_TAG_FIELD: Final = "type"
 _TAG_CHARACTERS: Final = 64
 
-HostName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.HOST_NAME_BYTES)]
-BoundHost: TypeAlias = Annotated[str, msgspec.Meta(max_length=limits.HOST_NAME_BYTES)]
-Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
-Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86400)]
-LAST_MOMENT: Final = 253_402_214_400
-"""The last day of the year 9999 begins (Unix seconds): a later time can't be shown in every zone."""
-Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
-Octet: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
-Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
-Networks: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(max_length=limits.NARROWING_NETWORKS)]
 
-UDP: Final = "udp"
-"""The feature of an Agent that serves :class:`AssociateRequest`."""
-PAUSE: Final = "pause"
-"""The feature of a Proxy that heeds :class:`Paused`, :class:`Resumed`, :class:`StopScan` and :class:`Uninstalled`."""
-NARROW: Final = "narrow"
-"""The feature of an Agent that heeds ``allow`` in requests."""
-
-
-ASK: Final = "ask"
-"""The feature of a Proxy that answers :class:`Standing`, and of a visitor that wants nothing else."""
-
-
-class _Message(msgspec.Struct, frozen=True, gc=False, tag_field=_TAG_FIELD):
-    """The base of every message; ``gc=False`` because none can be part of a cycle."""
-
-
-class Hello(_Message, frozen=True, gc=False, tag="hello"):
-    """The first record of each side on the control stream; the Proxy speaks first."""
-
-    protocol: int
-    """Major version of the protocol."""
-    minor: int
-    """Minor version of the protocol."""
-    program: str
-    """The program and its version, for people: ``socksfusion/0.1.0``."""
-    features: list[str]
-    """What the sender can do beyond its minor version."""
-    program_id: str
-    """Random for each start of the program: tells a second copy from the same program that comes back."""
-
-
-class Welcome(_Message, frozen=True, gc=False, tag="welcome"):
-    """Proxy to Agent: the key is registered, the session serves from now on."""
-
-    agent: str
-    """The name under which the Agent is registered."""
-    heartbeat: Seconds
-    """Seconds between two :class:`Running`; 0 for none."""
-
-
-class Refused(_Message, frozen=True, gc=False, tag="refused"):
-    """Proxy to Agent: no session, and why."""
-
-    reason: Literal["replaced", "unknown", "duplicate", "version"]
-    """A newer copy was verified; never known or revoked; another program with the same key serves; other major."""
-    detail: str
-    """The same for people, may be empty."""
-
-
-class Standing(_Message, frozen=True, gc=False, tag="standing"):
-    """Proxy to a visitor that only asks (``ASK``), instead of :class:`Welcome`: its key would be let in."""
-
-    agent: str
-    """The name under which the key is registered."""
-    pending: bool
-    """Whether the key is new: its first Agent makes it the active one, and the older copy's is no longer let in."""
-    serving: bool
-    """Whether an Agent of that name serves now, by this key or an older one."""
-
-
-class ScanStarted(_Message, frozen=True, gc=False, tag="scan-started"):
-    """Proxy to Agent: Clients use the Agent from now on."""
-
-    scan: str
-    """The scan's id: the same one again after a reconnection means the same scan."""
-
-
-class ScanFinished(_Message, frozen=True, gc=False, tag="scan-finished"):
-    """Proxy to Agent: the scan is over."""
-
-    scan: str
-    """The id that :class:`ScanStarted` told."""
-
-
-class Running(_Message, frozen=True, gc=False, tag="running"):
-    """Proxy to Agent, periodically: the connection works."""
-
-
-class Paused(_Message, frozen=True, gc=False, tag="paused"):
-    """Agent to Proxy: its admin has paused it; every request is answered 0x02 until :class:`Resumed`."""
-
-    until: Moment
-    """When it resumes by itself (Unix seconds); 0 for not by itself."""
-
-
-class Resumed(_Message, frozen=True, gc=False, tag="resumed"):
-    """Agent to Proxy: its admin has ended the pause."""
-
-
-class StopScan(_Message, frozen=True, gc=False, tag="stop-scan"):
-    """Agent to Proxy: its admin ends every scan that uses it."""
-
-
-class Uninstalled(_Message, frozen=True, gc=False, tag="uninstalled"):
-    """Agent to Proxy: its admin has removed it; it won't come again."""
-
-
-class ConnectRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag="connect"):
-    """Proxy to Agent, the head of a data stream: open a TCP connection."""
-
-    host: HostName
-    """A name or an address literal (IPv6 without brackets), as the Client asked for it."""
-    port: Port
-    """TCP port."""
-    timeout: Seconds
-    """Limit in seconds for name resolution and all attempts together."""
-    scan: Name = ""
-    """The scan's id that it belongs to, for the Agent's record."""
-    client: Name = ""
-    """The account that asks, for the Agent's record and its fair queue; empty without a login."""
-    allow: Networks = ()
-    """Narrows what the Agent's policy allows: CIDR networks of which one must hold the address; empty: all."""
-    id: Name = ""
-    """The Proxy's name for this request: both sides' records tell it; empty from a Proxy that has none."""
-
-
-class AssociateRequest(_Message, frozen=True, gc=False, omit_defaults=True, tag="associate"):
-    """Proxy to Agent, the head of a data stream: relay datagrams (see ``wire.datagrams``)."""
-
-    scan: Name = ""
-    """As in :class:`ConnectRequest`."""
-    client: Name = ""
-    """As in :class:`ConnectRequest`."""
-    allow: Networks = ()
-    """As in :class:`ConnectRequest`, for each datagram's address."""
-    id: Name = ""
-    """As in :class:`ConnectRequest`."""
-
-
-class AssociateReply(_Message, frozen=True, gc=False, tag="associate-reply"):
-    """Agent to Proxy, the head of the other direction; after 0 datagrams follow both ways."""
-
-    reply: Octet
-    """A SOCKS reply code (RFC 1928, section 6)."""
-    detail: str
-    """The reason for people, may be empty."""
-
-
-class ConnectReply(_Message, frozen=True, gc=False, tag="connect-reply"):
-    """Agent to Proxy, the head of the other direction: how the dial ended."""
-
-    reply: Octet
-    """A SOCKS reply code (RFC 1928, section 6); after 0 the Target's bytes follow."""
-    host: BoundHost
-    """The Agent's own address on that connection; empty where there is none."""
-    port: Port
-    """The Agent's own port on that connection; 0 where there is none."""
-    detail: str
-    """The reason for people, may be empty."""
-
-
-class Unsupported(_Message, frozen=True, gc=False, tag="unsupported"):
+class Unsupported(TaggedMessage, frozen=True, gc=False, tag="unsupported"):
     """The answer to a message whose tag the receiver does not know."""
 
     what: str

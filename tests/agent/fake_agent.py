@@ -17,7 +17,8 @@ from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
 from socksfusion.refusals import Refusals
 from socksfusion.tunnel.bandwidth import Bandwidth
-from socksfusion.wire.messages import ConnectRequest, encode
+from socksfusion.wire.messages import encode
+from socksfusion.wire.requests import ConnectRequest
 from tests.agent.fake_network import FakeNetwork
 from tests.agent.fake_stream import FakeStream
 from tests.agent.fake_udp import FakeUDP

@@ -23,7 +23,8 @@ from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.liveness import Liveness
 from socksfusion.tunnel.stream import StreamTransport
-from socksfusion.wire.messages import MINOR, PROTOCOL, Hello, Message, Refused, Welcome
+from socksfusion.wire.control_messages import MINOR, PROTOCOL, Hello, Refused, Welcome
+from socksfusion.wire.messages import Message
 from socksfusion.wire.yamux.session import Session
 from tests.tunnel.certificates import HOST, agent_copy, agent_side, proxy_side
 from tests.tunnel.pair import HalfCloseable

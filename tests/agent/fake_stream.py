@@ -7,7 +7,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from socksfusion.tunnel.stream import StreamAddress
-from socksfusion.wire.messages import ConnectReply, HeadReader, Received
+from socksfusion.wire.messages import HeadReader, Received
+from socksfusion.wire.requests import ConnectReply
 
 
 class FakeStream(StringTransport):

@@ -22,7 +22,8 @@ from socksfusion.agent.policy import Policy
 from socksfusion.agent.targets import TargetFactory
 from socksfusion.agent.turns import Turns
 from socksfusion.refusals import Refusals
-from socksfusion.wire.messages import ConnectRequest, encode
+from socksfusion.wire.messages import encode
+from socksfusion.wire.requests import ConnectRequest
 from tests.agent.fake_stream import FakeStream
 from tests.links import wait_for_neighbour
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from socksfusion.wire.messages import PROTOCOL, Hello, Refused, Running, ScanFinished, ScanStarted, Unsupported
+from socksfusion.wire.control_messages import PROTOCOL, Hello, Refused, Running, ScanFinished, ScanStarted
+from socksfusion.wire.messages import Unsupported
 from tests.agent.fake_proxy import World
 
 pytestmark = pytest.mark.usefixtures("no_failures")

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from socksfusion import limits
 from socksfusion.agent.outbound.errors import OutboundLoginFailed
-from socksfusion.wire.messages import Hello, ScanFinished, ScanStarted
+from socksfusion.wire.control_messages import Hello, ScanFinished, ScanStarted
 from tests.agent.fake_proxy import World
 from tests.tunnel.certificates import HOST, agent_side, proxy_side
 

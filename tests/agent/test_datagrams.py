@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred, succeed
 from socksfusion import limits
 from socksfusion.agent.policy import Policy
 from socksfusion.wire.datagrams import Datagram, DatagramReader, Kind, Record, encode_record
-from socksfusion.wire.messages import AssociateReply, AssociateRequest, encode
+from socksfusion.wire.messages import encode
+from socksfusion.wire.requests import AssociateReply, AssociateRequest
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_agent import Agent, lose
 from tests.agent.fake_stream import FakeStream

@@ -4,7 +4,8 @@ from twisted.internet.address import IPv4Address
 
 from socksfusion.agent.opens import Opens
 from socksfusion.audit import AuditEntry
-from socksfusion.wire.messages import AssociateReply, AssociateRequest, encode
+from socksfusion.wire.messages import encode
+from socksfusion.wire.requests import AssociateReply, AssociateRequest
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_agent import Agent, lose
 

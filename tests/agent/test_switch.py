@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 
 from socksfusion import limits
 from socksfusion.agent.switch import Switch
-from socksfusion.wire.messages import Message, Paused, Resumed, StopScan
+from socksfusion.wire.control_messages import Paused, Resumed, StopScan
+from socksfusion.wire.messages import Message
 
 NOW = 1_700_000_000.0
 

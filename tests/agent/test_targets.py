@@ -10,7 +10,9 @@ from twisted.python.failure import Failure
 
 from socksfusion import limits
 from socksfusion.agent.names import NameNotFound
-from socksfusion.wire.messages import AssociateRequest, ConnectReply, ConnectRequest, Running, Unsupported, encode
+from socksfusion.wire.control_messages import Running
+from socksfusion.wire.messages import Unsupported, encode
+from socksfusion.wire.requests import AssociateRequest, ConnectReply, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 from tests.agent.fake_agent import Agent, lose
 

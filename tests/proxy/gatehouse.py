@@ -17,7 +17,8 @@ from socksfusion.registry.schema import Agent, AgentKey, KeyState, Scan, ScanNot
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.liveness import Liveness
-from socksfusion.wire.messages import MINOR, PROTOCOL, Hello, Message, Refused, Welcome
+from socksfusion.wire.control_messages import MINOR, PROTOCOL, Hello, Refused, Welcome
+from socksfusion.wire.messages import Message
 from socksfusion.wire.yamux.session import Session
 from tests.tunnel.certificates import agent_issued, agent_side, proxy_side
 from tests.tunnel.pair import HalfCloseable

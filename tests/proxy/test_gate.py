@@ -5,7 +5,7 @@ from twisted.internet.error import ConnectionLost
 from socksfusion import limits
 from socksfusion.proxy.visit import REFUSAL_TEXTS
 from socksfusion.tunnel.stream import CarrierLost
-from socksfusion.wire.messages import PROTOCOL, Hello, Running, Welcome
+from socksfusion.wire.control_messages import PROTOCOL, Hello, Running, Welcome
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 from tests.tunnel.pair import HalfCloseable, logged_failures
 from tests.tunnel.stream_opening import open_stream

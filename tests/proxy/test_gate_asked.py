@@ -4,7 +4,7 @@ import pytest
 
 from socksfusion import limits
 from socksfusion.registry.schema import KeyState
-from socksfusion.wire.messages import ASK, Standing
+from socksfusion.wire.control_messages import ASK, Standing
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 
 

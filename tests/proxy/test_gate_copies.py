@@ -1,7 +1,7 @@
 """Two copies of one Agent at the gate: a new one takes over, and of two with the same key one serves."""
 
 from socksfusion import limits
-from socksfusion.wire.messages import Hello, Refused, Welcome
+from socksfusion.wire.control_messages import Hello, Refused, Welcome
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 from tests.tunnel.pair import HalfCloseable
 from tests.tunnel.stream_opening import open_stream

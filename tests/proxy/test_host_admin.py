@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from socksfusion import limits
-from socksfusion.wire.messages import Message, Paused, Resumed, Running, StopScan, Uninstalled
+from socksfusion.wire.control_messages import Paused, Resumed, Running, StopScan, Uninstalled
+from socksfusion.wire.messages import Message
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 
 

@@ -16,7 +16,9 @@ from socksfusion.proxy.live import LiveStreams
 from socksfusion.proxy.opening import Opened
 from socksfusion.proxy.routing import Router
 from socksfusion.proxy.scans import Scans
-from socksfusion.wire.messages import ConnectReply, ConnectRequest, HeadReader, Running, ScanStarted, encode
+from socksfusion.wire.control_messages import Running, ScanStarted
+from socksfusion.wire.messages import HeadReader, encode
+from socksfusion.wire.requests import ConnectReply, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 from tests.proxy.accounts import client
 from tests.proxy.accounts import digest as token

@@ -17,19 +17,9 @@ from socksfusion.proxy.routing import Router
 from socksfusion.proxy.visit import Visit
 from socksfusion.refusals import Refusals
 from socksfusion.registry.schema import Scan
-from socksfusion.wire.messages import (
-    MINOR,
-    NARROW,
-    PROTOCOL,
-    UDP,
-    AssociateReply,
-    AssociateRequest,
-    ConnectReply,
-    ConnectRequest,
-    HeadReader,
-    Hello,
-    encode,
-)
+from socksfusion.wire.control_messages import MINOR, NARROW, PROTOCOL, UDP, Hello
+from socksfusion.wire.messages import HeadReader, encode
+from socksfusion.wire.requests import AssociateReply, AssociateRequest, ConnectReply, ConnectRequest
 from socksfusion.wire.socks5 import Reply
 from tests.proxy.accounts import Registered, access, digest
 

@@ -10,7 +10,7 @@ from socksfusion.proxy.access import Access, Grant
 from socksfusion.proxy.scan_record import ScanRecord
 from socksfusion.proxy.scans import Scans
 from socksfusion.registry.schema import Scan, ScanNotes
-from socksfusion.wire.messages import ScanFinished, ScanStarted
+from socksfusion.wire.control_messages import ScanFinished, ScanStarted
 from socksfusion.wire.socks5 import Reply
 from tests.proxy.gatehouse import Gatehouse, Visitor, digest
 from tests.tunnel.stream_opening import open_stream

@@ -6,7 +6,8 @@ import pytest
 
 from socksfusion import limits
 from socksfusion.tunnel.control import ControlProtocol
-from socksfusion.wire.messages import Message, Refused, Running, ScanStarted, Unsupported, encode
+from socksfusion.wire.control_messages import Refused, Running, ScanStarted
+from socksfusion.wire.messages import Message, Unsupported, encode
 from tests.tunnel.pair import Pair, Recorder
 
 UNKNOWN = b"\x00\x0b\x81\xa4type\xa4moon"

@@ -10,18 +10,9 @@ from hypothesis import strategies as st
 
 from socksfusion import limits
 from socksfusion.wire import messages
-from socksfusion.wire.messages import (
-    AssociateReply,
-    AssociateRequest,
-    ConnectReply,
-    ConnectRequest,
-    HeadReader,
+from socksfusion.wire.control_messages import (
     Hello,
-    Message,
     Paused,
-    Received,
-    RecordError,
-    RecordReader,
     Refused,
     Resumed,
     Running,
@@ -30,10 +21,10 @@ from socksfusion.wire.messages import (
     Standing,
     StopScan,
     Uninstalled,
-    Unknown,
-    Unsupported,
     Welcome,
 )
+from socksfusion.wire.messages import HeadReader, Message, Received, RecordError, RecordReader, Unknown, Unsupported
+from socksfusion.wire.requests import AssociateReply, AssociateRequest, ConnectReply, ConnectRequest
 
 EXAMPLES: list[Message] = [
     Hello(1, 0, "socksfusion/0.1.0", ["one", "two"], "6f1c"),

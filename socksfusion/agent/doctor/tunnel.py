@@ -14,7 +14,8 @@ from socksfusion.exit_codes import ExitCode
 from socksfusion.identity.copy import AgentCopy
 from socksfusion.identity.tls import is_tunnel, refused_issuer, verify_error, verify_proxy_name
 from socksfusion.log import printable
-from socksfusion.wire.messages import ASK, PROTOCOL, Hello, Message, Refused, Standing
+from socksfusion.wire.control_messages import ASK, PROTOCOL, Hello, Refused, Standing
+from socksfusion.wire.messages import Message
 
 _DATES = (9, 10, 13, 14)
 """X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED and the two for their fields (OpenSSL's x509_vfy.h)."""

@@ -12,7 +12,8 @@ from socksfusion.refusals import Refusals
 from socksfusion.tunnel.carrier import Carrier
 from socksfusion.tunnel.control import ControlProtocol
 from socksfusion.tunnel.tls import TLSFailed
-from socksfusion.wire.messages import ASK, Message
+from socksfusion.wire.control_messages import ASK
+from socksfusion.wire.messages import Message
 from socksfusion.wire.yamux.session import Session
 
 
