@@ -29,8 +29,11 @@ class Conversation(Typed):
     def data_to_send(self) -> bytes:
         """What must go out now; each byte is given once."""
 
-    def receive_data(self, data: bytes) -> bool:
-        """Take what came; True once all is agreed. Raises what ``connect`` is to fail with."""
+    def receive_data(self, data: bytes) -> "bool | Deferred[bool]":
+        """Take what came; True once all is agreed. Raises what ``connect`` is to fail with.
+
+        A Deferred gives or raises the same later: nothing more is read until then.
+        """
 
     def ended(self, why: Failure) -> Exception:
         """The connection ended too early: what ``connect`` is to fail with."""
@@ -112,12 +115,13 @@ class _Negotiation(Protocol):
         try:
             agreed = self._conversation.receive_data(data)
         except Exception as error:
-            self._send()
-            self._fail(error)
+            self._gave_up(Failure(error))
             return
-        self._send()
-        if agreed:
-            self._hand_over()
+        if isinstance(agreed, Deferred):
+            self._transport().pauseProducing()
+            agreed.addCallbacks(self._go_on, self._gave_up)
+        else:
+            self._take(agreed)
 
     def readConnectionLost(self) -> None:
         if self._inner is None:
@@ -138,6 +142,21 @@ class _Negotiation(Protocol):
         elif not self._over:
             self._fail(self._conversation.ended(reason))
 
+    def _go_on(self, agreed: bool) -> None:
+        if not self._over:
+            self._transport().resumeProducing()
+            self._take(agreed)
+
+    def _take(self, agreed: bool) -> None:
+        self._send()
+        if agreed:
+            self._hand_over()
+
+    def _gave_up(self, failure: Failure) -> None:
+        if not self._over:
+            self._send()
+            self._fail(failure)
+
     def _hand_over(self) -> None:
         inner = self._build()
         if inner is None:
@@ -152,9 +171,9 @@ class _Negotiation(Protocol):
         if self._conversation.rest:
             inner.dataReceived(self._conversation.rest)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception | Failure) -> None:
         self._leave()
-        self.agreed.errback(Failure(error))
+        self.agreed.errback(error)
 
     def _leave(self) -> None:
         self._over = True

@@ -4,7 +4,6 @@ A hostile answer or a silent server costs a thread for a while, never the reacto
 """
 
 import socket
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -14,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from socksfusion import limits
 from socksfusion.agent.errors import ConnectFailed
+from socksfusion.agent.threads import start_thread
 from socksfusion.wire.socks5 import Reply
 
 
@@ -55,14 +55,6 @@ def _literal(address: tuple[Any, ...]) -> str:
     host = str(address[0])
     scope = address[3] if len(address) > 3 else 0
     return f"{host}%{scope}" if scope and "%" not in host else host
-
-
-def start_thread(work: Callable[[], None]) -> None:
-    """Run ``work`` in a thread that does not keep the program from ending.
-
-    :raises RuntimeError: the system has no thread left.
-    """
-    threading.Thread(target=work, name="resolver", daemon=True).start()
 
 
 class _LookUp:

@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from socksfusion.agent.names import NameNotFound, NameTimedOut, Resolver, ResolverFailed, look_up, start_thread
+from socksfusion.agent.names import NameNotFound, NameTimedOut, Resolver, ResolverFailed, look_up
+from socksfusion.agent.threads import start_thread
 from socksfusion.wire.socks5 import Reply
 
 

@@ -1,6 +1,8 @@
 """Out through an HTTP proxy, by CONNECT."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import Deferred
@@ -9,34 +11,47 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksfusion import __version__, limits
+from socksfusion.agent import threads
 from socksfusion.agent.outbound.authentication import Login
 from socksfusion.agent.outbound.errors import OutboundFailed
 from socksfusion.agent.outbound.settings import OutboundProxy
 from socksfusion.identity.names import format_proxy
 from socksfusion.log import printable
 from socksfusion.negotiation import NegotiatedEndpoint
-from socksfusion.wire.http_connect import ConnectClient, LoginWanted, Opened, ProxyFailed, Refused
+from socksfusion.wire.http_connect import Challenge, ConnectClient, LoginWanted, Opened, ProxyFailed, Refused
 
 _PROGRAM = f"socksfusion-agent/{__version__}"
 
+InThread: TypeAlias = Callable[[Callable[[], str]], "Deferred[str]"]
+"""Runs a function in a thread."""
+
 
 class _DialAgain(Exception):
-    """The proxy wants another request and closes this connection."""
+    """The proxy wants a login and closes this connection."""
 
-    def __init__(self, authorization: str) -> None:
+    def __init__(self, challenges: Sequence[Challenge]) -> None:
         super().__init__("the proxy closes its connection after each answer")
-        self.authorization = authorization
+        self.challenges = challenges
 
 
 @implementer(IStreamClientEndpoint)
 class HttpProxyEndpoint:
     """``host`` and ``port`` through ``proxy``, which ``endpoint`` reaches.
 
-    The proxy resolves a name. Every step of the conversation on one connection must end within ``seconds``.
+    The proxy resolves a name. The conversation on one connection must end within ``seconds``. ``in_thread`` runs what
+    may block: a library that asks for a Kerberos ticket waits for its servers.
     """
 
     def __init__(
-        self, reactor: Any, endpoint: IStreamClientEndpoint, proxy: OutboundProxy, host: str, port: int, seconds: float
+        self,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint,
+        proxy: OutboundProxy,
+        host: str,
+        port: int,
+        seconds: float,
+        *,
+        in_thread: InThread | None = None,
     ) -> None:
         self._reactor = reactor
         self._endpoint = endpoint
@@ -44,10 +59,11 @@ class HttpProxyEndpoint:
         self._host = host
         self._port = port
         self._seconds = seconds
+        self._in_thread = in_thread or partial(threads.in_thread, reactor, name="login")
 
     def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
         """Fires with the factory's protocol once the proxy has connected; fails with an ``OutboundFailed``."""
-        return self._dial(protocolFactory, _Attempt(self._proxy, self._host, self._port), None)
+        return self._dial(protocolFactory, _Attempt(self._proxy, self._host, self._port, self._in_thread), None)
 
     def _dial(self, factory: IProtocolFactory, attempt: "_Attempt", authorization: str | None) -> "Deferred[IProtocol]":
         negotiated = NegotiatedEndpoint(
@@ -61,8 +77,8 @@ class HttpProxyEndpoint:
         def dial_again(failure: Failure) -> "Deferred[IProtocol]":
             failure.trap(_DialAgain)
             assert isinstance(failure.value, _DialAgain)
-            attempt.count()
-            return self._dial(factory, attempt, failure.value.authorization)
+            answer = attempt.answer(failure.value.challenges, reusable=False)
+            return answer.addCallback(lambda authorization: self._dial(factory, attempt, authorization))
 
         return negotiated.connect(factory).addErrback(dial_again)
 
@@ -70,19 +86,22 @@ class HttpProxyEndpoint:
 class _Attempt:
     """What one ``connect`` has said so far, over all its connections."""
 
-    def __init__(self, proxy: OutboundProxy, host: str, port: int) -> None:
+    def __init__(self, proxy: OutboundProxy, host: str, port: int, in_thread: InThread) -> None:
         self.proxy = proxy
         self.host = host
         self.port = port
-        self.login = Login(proxy)
-        self.requests = 1
+        self._login = Login(proxy)
+        self._in_thread = in_thread
+        self._requests = 1
 
-    def count(self) -> None:
-        self.requests += 1
-        if self.requests > limits.OUTBOUND_REQUESTS:
+    def answer(self, challenges: Sequence[Challenge], *, reusable: bool) -> "Deferred[str]":
+        """The login of one more request (see :meth:`Login.answer`); ``OutboundFailed`` where there are too many."""
+        self._requests += 1
+        if self._requests > limits.OUTBOUND_REQUESTS:
             raise OutboundFailed(
                 f"the outbound proxy {self.proxy.name} asks for a login again and again: ask who runs it"
             )
+        return self._in_thread(lambda: self._login.answer(challenges, reusable=reusable))
 
 
 class _Conversation:
@@ -102,33 +121,29 @@ class _Conversation:
     def data_to_send(self) -> bytes:
         return self._client.data_to_send()
 
-    def receive_data(self, data: bytes) -> bool:
+    def receive_data(self, data: bytes) -> "bool | Deferred[bool]":
         match self._client.receive_data(data):
             case None:
                 return False
             case Opened():
                 return True
             case LoginWanted(challenges, reusable):
-                authorization = self._attempt.login.answer(challenges, reusable=reusable)
                 if not reusable:
-                    raise _DialAgain(authorization)
-                self._attempt.count()
-                self._client.ask(authorization)
-                return False
+                    raise _DialAgain(challenges)
+                return self._attempt.answer(challenges, reusable=True).addCallback(self._ask)
             case event:
                 raise self._failed(event)
 
     def ended(self, why: Failure) -> Exception:
         event = self._client.receive_end()
-        if not isinstance(event, LoginWanted):
-            return self._failed(event)
-        try:
-            return _DialAgain(self._attempt.login.answer(event.challenges, reusable=False))
-        except OutboundFailed as error:
-            return error
+        return _DialAgain(event.challenges) if isinstance(event, LoginWanted) else self._failed(event)
 
     def too_slow(self, seconds: float) -> Exception:
         return OutboundFailed(f"{self._name} did not connect to {self._target} within {seconds:g} s")
+
+    def _ask(self, authorization: str) -> bool:
+        self._client.ask(authorization)
+        return False
 
     def _failed(self, event: object) -> OutboundFailed:
         match event:

@@ -1,10 +1,12 @@
 """agent.outbound.http and .socks: one connect over one connection or several, and what it fails with."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from twisted.internet import error
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, execute
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
@@ -25,10 +27,12 @@ SECRET = "hush"
 class Dial:
     """One connect through an outbound proxy that the test plays."""
 
-    def __init__(self, kind: str = "http", user: str | None = "alice", password: str | None = SECRET) -> None:
+    def __init__(
+        self, kind: str = "http", user: str | None = "alice", password: str | None = SECRET, in_thread: Any = execute
+    ) -> None:
         self.reactor = MemoryReactorClock()
         proxy = OutboundProxy(kind, "192.0.2.1", 3128, user, password)  # type: ignore[arg-type]
-        make: Any = HttpProxyEndpoint if kind == "http" else socks_endpoint
+        make: Any = partial(HttpProxyEndpoint, in_thread=in_thread) if kind == "http" else socks_endpoint
         there = TCP4ClientEndpoint(self.reactor, proxy.host, proxy.port)
         self.result: list[Any] = []
         self.inner = Protocol()
@@ -159,6 +163,59 @@ def test_one_that_hangs_up_or_is_silent(kind: str) -> None:
     dial.accept()
     dial.reactor.advance(10)
     assert "within 10 s" in str(dial.error)
+
+
+class Ticket:
+    """A library that takes its time for a login, in a thread that the test plays."""
+
+    def __init__(self) -> None:
+        self.comes: list[tuple[Deferred[str], Callable[[], str]]] = []
+
+    def in_thread(self, work: Callable[[], str]) -> "Deferred[str]":
+        self.comes.append((Deferred(), work))
+        return self.comes[-1][0]
+
+    def come(self) -> None:
+        done, work = self.comes.pop()
+        done.callback(work())
+
+
+@pytest.mark.parametrize("answer", [BASIC, BASIC_KEPT], ids=["anew", "kept"])
+def test_a_login_that_takes_its_time_stops_nothing_but_its_connection(answer: bytes) -> None:
+    ticket = Ticket()
+    dial = Dial(in_thread=ticket.in_thread)
+    dial.accept()
+    assert dial.answer(answer) == b""
+    assert dial.connections == 1
+    if answer == BASIC_KEPT:
+        assert dial.transport.producerState == "paused"
+    ticket.come()
+    if answer == BASIC:
+        dial.accept()
+    assert b"Proxy-Authorization: Basic" in dial.transport.value()
+    assert dial.transport.producerState == "producing"
+    dial.answer(OPENED)
+    assert dial.result == [dial.inner]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "too slow", "hung up"])
+def test_a_login_that_comes_too_late_is_shown_to_nobody(end: str) -> None:
+    ticket = Ticket()
+    dial = Dial(in_thread=ticket.in_thread)
+    dial.accept()
+    dial.answer(BASIC_KEPT)
+    if end == "cancelled":
+        dial.connecting.cancel()
+    elif end == "too slow":
+        dial.reactor.advance(10)
+    else:
+        dial.protocol.connectionLost(Failure(error.ConnectionDone()))
+    assert isinstance(dial.error, CancelledError if end == "cancelled" else OutboundFailed)
+    dial.transport.clear()
+    ticket.come()
+    assert dial.transport.value() == b""
+    assert dial.connections == 1
+    assert not dial.reactor.getDelayedCalls()
 
 
 def test_cancelled_on_the_second_connection() -> None:
