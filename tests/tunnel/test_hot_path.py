@@ -22,7 +22,7 @@ IDLE_STREAMS = 200
 # counted under Python 3.11; later versions call less, and the pair's own pipe is in them too
 PYTHON_CALLS_A_MEBIBYTE = 2350
 PYTHON_CALLS_A_CONNECT = 750
-BLOCKS_OF_AN_IDLE_STREAM = 50
+BLOCKS_OF_AN_IDLE_STREAM = 34
 """Memory blocks of both ends together, this test's protocols included."""
 
 
