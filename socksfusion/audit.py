@@ -98,8 +98,8 @@ def _utc(seconds: float) -> str:
 class Sink(Protocol):
     """Where lines go."""
 
-    def write(self, lines: bytes) -> None:
-        """Take all of ``lines``, which are whole; ``OSError`` where it can't, and then none of them."""
+    def write(self, lines: list[bytes]) -> None:
+        """Take whole lines out of ``lines``, from the first on; ``OSError`` where what is left can't be written."""
 
     def close(self) -> None:
         """Give up what is open."""
@@ -126,19 +126,21 @@ class AuditFile:
             raise OSError(errno.EINVAL, "it is no regular file")
         self._descriptor, self._size = descriptor, status.st_size
 
-    def write(self, lines: bytes) -> None:
-        """Append ``lines``, after a change of files where they don't fit."""
+    def write(self, lines: list[bytes]) -> None:
+        """Append ``lines``, all or none, after a change of files where they don't fit."""
+        data = b"".join(lines)
         self.open()
-        if self._size and self._size + len(lines) > self._largest:
+        if self._size and self._size + len(data) > self._largest:
             self._rotate()
             self.open()
         assert self._descriptor is not None
-        sent = os.write(self._descriptor, lines)
-        if sent < len(lines):
+        sent = os.write(self._descriptor, data)
+        if sent < len(data):
             # the disk is full: half a line would spoil the next
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - sent)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += sent
+        lines.clear()
 
     def close(self) -> None:
         """Close it; the next write opens it again."""
@@ -178,19 +180,23 @@ class Syslog:
                 raise
             self._socket = made
 
-    def write(self, lines: bytes) -> None:
+    def write(self, lines: list[bytes]) -> None:
         """Send each line."""
         self.open()
         assert self._socket is not None
+        sent = 0
         try:
-            for line in lines.splitlines():
-                self._socket.send(self._tag + line)
+            for line in lines:
+                self._socket.send(self._tag + line.rstrip(b"\n"))
+                sent += 1
         except BlockingIOError:
             raise
         except OSError:
             # it was started anew, maybe
             self.close()
             raise
+        finally:
+            del lines[:sent]
 
     def close(self) -> None:
         """Disconnect."""
@@ -200,7 +206,7 @@ class Syslog:
 
 
 class Audit:
-    """Collects lines, which ``flush`` writes a few at a time: a slow or full disk stops nothing.
+    """Collects lines, which ``flush`` writes together: a disk that is full, or a log that takes no more, stops nothing.
 
     What can't be written is dropped and counted in ``lost``, which the log tells once, and again when it works.
     """
@@ -218,15 +224,17 @@ class Audit:
             self.flush()
         self._lines.append(entry.line().encode())
 
-    def flush(self) -> None:
-        """Write what was collected."""
-        lines, self._lines = self._lines, []
-        if not lines:
+    def flush(self, *, last: bool = False) -> None:
+        """Write what was collected; what a busy log does not take waits for another time, but for the ``last``."""
+        if not self._lines:
             return
         try:
-            self._sink.write(b"".join(lines))
+            self._sink.write(self._lines)
         except OSError as error:
-            self.lost += len(lines)
+            if isinstance(error, BlockingIOError) and len(self._lines) < limits.AUDIT_LINES_WAITING and not last:
+                return
+            self.lost += len(self._lines)
+            self._lines.clear()
             if not self._failing:
                 self._failing = True
                 _log.error("the audit record can't be written: {why}; lines are lost", why=error.strerror or str(error))
@@ -238,7 +246,7 @@ class Audit:
 
     def close(self) -> None:
         """Write the rest and close."""
-        self.flush()
+        self.flush(last=True)
         self._sink.close()
 
 
