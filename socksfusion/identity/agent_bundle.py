@@ -112,5 +112,5 @@ def bundle_files(copy: AgentCopy, release: Release) -> dict[str, bytes]:
 def _agreed(copy: AgentCopy) -> str:
     text = f"\nIt reaches no networks but those that were agreed: {', '.join(copy.scope)}." if copy.scope else ""
     if copy.expires is not None:
-        text += f"\nIt ends by itself at {datetime.fromtimestamp(copy.expires, UTC):%Y-%m-%d %H:%M} UTC."
+        text += f"\nIt reaches nothing after {datetime.fromtimestamp(copy.expires, UTC):%Y-%m-%d %H:%M} UTC."
     return text

@@ -67,7 +67,7 @@ def test_a_bundle_holds_all_that_a_machine_needs(run: Command, release: Path, tm
     assert names == sorted([*NAMES, *(f"{name}.sig" for name in NAMES), *others.split()])
     assert (modes["acme.agent"], modes["socksfusion-agent"], modes["README.txt"]) == (0o600, 0o755, 0o644)
     assert "10.20.0.0/16" in readme
-    assert re.search(r"\nIt ends by itself at \d{4}-\d\d-\d\d \d\d:\d\d UTC\.\n", readme)
+    assert re.search(r"\nIt reaches nothing after \d{4}-\d\d-\d\d \d\d:\d\d UTC\.\n", readme)
     assert "proxy.example" in readme
     assert len(readme.splitlines()) < 60, "it is one page"
     (tmp_path / "acme.agent").chmod(0o600)
