@@ -21,6 +21,8 @@ _INVALID_PURPOSE = 26
 """Numbers of OpenSSL's x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED and the two for their fields, and
 X509_V_ERR_INVALID_PURPOSE.
 """
+ABOUT_DATES = _NOT_YET_VALID | _EXPIRED
+"""Those that a wrong clock explains."""
 
 
 def no_connection(failure: Failure, proxy: str) -> str:

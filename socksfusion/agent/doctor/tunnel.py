@@ -17,9 +17,6 @@ from socksfusion.log import printable
 from socksfusion.wire.control_messages import ASK, PROTOCOL, Hello, Refused, Standing
 from socksfusion.wire.messages import Message
 
-_DATES = (9, 10, 13, 14)
-"""X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED and the two for their fields (OpenSSL's x509_vfy.h)."""
-
 
 async def check_tls(reactor: Any, visit: AskingVisit, copy: AgentCopy, proxy: str, seconds: float) -> Finding:
     """TLS 1.3 with a certificate of the copy's CA."""
@@ -47,7 +44,7 @@ def _tls_trouble(ended: VisitEnded, visit: AskingVisit, copy: AgentCopy, proxy: 
     if code is None:
         ask = f"the Proxy's operator whether {proxy} is a Proxy of SocksFusion; then who runs your firewall"
         return Trouble("tls", text, ask, ExitCode.TLS)
-    if code in _DATES:
+    if code in advice.ABOUT_DATES:
         return Trouble(
             "certificate",
             text,
