@@ -12,11 +12,15 @@ class LiveLine:
     """Stands for ``out``, standard error on a terminal, and keeps ``text`` under whatever is written.
 
     Everything that goes to the same terminal has to come through here: what is written to ``out`` by :meth:`write`,
-    and what goes elsewhere by :meth:`around`.
+    and what goes elsewhere by :meth:`around`. While ``takes_more`` says no, the terminal is stopped (Ctrl-S), and the
+    line stays as it is: to write it would stop the Agent too.
     """
 
-    def __init__(self, out: TextIO, width: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, out: TextIO, width: Callable[[], int] | None = None, takes_more: Callable[[], bool] = lambda: True
+    ) -> None:
         self._out = out
+        self._takes_more = takes_more
         self._width = width or (lambda: shutil.get_terminal_size().columns)
         self._text = ""
         self._shown = False
@@ -38,6 +42,9 @@ class LiveLine:
         """``write``, another way to the same terminal, with the live line out of its way."""
 
         def written(line: str) -> None:
+            if not self._takes_more():
+                write(line)
+                return
             self._hide()
             self._out.flush()
             write(line)
@@ -47,7 +54,7 @@ class LiveLine:
 
     def tell(self, text: str) -> None:
         """Replace the live line."""
-        if text != self._text or not self._shown:
+        if (text != self._text or not self._shown) and self._takes_more():
             self._text = text
             self._hide()
             self._show()
@@ -55,8 +62,9 @@ class LiveLine:
     def end(self) -> None:
         """Take it away."""
         self._text = ""
-        self._hide()
-        self._out.flush()
+        if self._takes_more():
+            self._hide()
+            self._out.flush()
 
     def _hide(self) -> None:
         if self._shown:

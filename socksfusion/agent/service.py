@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.internet.interfaces import IProtocol
 
+from socksfusion import posix
 from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
@@ -154,7 +155,7 @@ def _live_line(program: Program) -> LiveLine | None:
     """The line under the log, where a person reads both."""
     if program.daemon or program.logs_elsewhere or program.options["log"] != "text" or not is_terminal(sys.stderr):
         return None
-    live = LiveLine(sys.stderr)
+    live = LiveLine(sys.stderr, takes_more=partial(posix.takes_more, sys.stderr.fileno()))
     program.log_output = live
     program.step_aside = live.end
     return live
