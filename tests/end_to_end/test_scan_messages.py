@@ -5,7 +5,7 @@ import pytest
 from tests.end_to_end.forwarder import Forwarder
 from tests.end_to_end.lines import ESTABLISHED, SCAN, messages, wait_for, wait_for_heartbeat
 from tests.end_to_end.network import Target, echo, receive_exactly, socks_connect
-from tests.end_to_end.programs import Installation
+from tests.end_to_end.programs import Installation, wait_until
 
 HEARTBEAT = ("--heartbeat", "0.2")
 
@@ -70,6 +70,8 @@ def test_outlives_the_proxy(installed: Installation, how: str) -> None:
     agent = installed.start_agent(copy, "--reconnect-first", "0.2")
     use(installed)
     wait_for(agent, SCAN)
+    # the Agent hears of it while it is being written down
+    wait_until(lambda: '"running"' in installed.admin("scan", "list", "--json"), lambda: proxy.log)
     proxy.stop() if how == "stopped" else proxy.kill()
 
     proxy = installed.start_proxy(*HEARTBEAT)
