@@ -33,7 +33,7 @@ class Open:
     ``entry`` is filled as the open goes on; None where there is no record.
     """
 
-    __slots__ = ("_begun", "_entry", "_received", "_refuse", "_sent", "_stream")
+    __slots__ = ("_begun", "_entry", "_received", "_refuse", "_sent", "_stream", "stands")
 
     def __init__(
         self, stream: StreamTransport, refuse: Callable[[], None], entry: AuditEntry | None, begun: float
@@ -44,6 +44,8 @@ class Open:
         self._begun = begun
         self._received = stream.bytes_received
         self._sent = 0
+        self.stands = False
+        """Whether it was answered with a connection or an association."""
 
     @property
     def answered(self) -> bool:
@@ -63,6 +65,7 @@ class Open:
     def answer(self, reply: Reply, detail: str = "", *, early: int = 0) -> None:
         """The reply has been written: bytes count from now on; ``early`` came behind the request."""
         self._refuse = None
+        self.stands = reply is Reply.SUCCEEDED
         if self._entry is not None:
             self._entry.answer(reply, detail)
         self._received = self._stream.bytes_received - early
@@ -124,6 +127,13 @@ class Opens:
         for opened in opens:
             opened.cut()
         return len(opens)
+
+    def reset_standing(self) -> int:
+        """Reset every connection and association that stands; how many there were. What is under way goes on."""
+        standing = [opened for opened in self._open.values() if opened.stands]
+        for opened in standing:
+            opened.cut()
+        return len(standing)
 
     def _stream_lost(self, stream: StreamTransport, _reason: Failure) -> None:
         entry = self._open.pop(stream).ended(self._seconds())

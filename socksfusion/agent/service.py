@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IProtocol
 
 from socksfusion import posix
+from socksfusion.agent.agreed_end import AgreedEnd
 from socksfusion.agent.backoff import Backoff
 from socksfusion.agent.call import CallFactory
 from socksfusion.agent.connector import Connector
@@ -79,6 +80,8 @@ def build(program: Program) -> None:
         opens=opens,
     )
     switch.cut = opens.cut_all
+    if copy.expires is not None:
+        AgreedEnd(reactor, copy.expires, opens.reset_standing).setServiceParent(program)  # type: ignore[no-untyped-call]
 
     def build_target(peer: str) -> IProtocol:
         return targets.buildProtocol(StreamAddress(peer, 0))

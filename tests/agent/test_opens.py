@@ -55,6 +55,24 @@ def test_a_pause_answers_what_is_under_way_and_resets_what_is_open() -> None:
     assert agent.cancelled(1)
 
 
+def test_what_stands_can_be_reset_alone() -> None:
+    agent = Recorded()
+    joined, dialling, refused, associated = agent.ask(port=1), agent.ask(port=2), agent.ask("127.0.0.1"), agent.stream()
+    agent.accept(0)
+    associated.protocol.dataReceived(encode(AssociateRequest()))
+    assert agent.factory.opens.reset_standing() == 2
+    assert (joined.aborted, associated.aborted) == (True, True)
+    assert not dialling.aborted
+    assert not agent.cancelled(1)
+    assert refused.reply().reply == Reply.NOT_ALLOWED
+    assert not refused.aborted
+    for stream in (joined, associated):
+        lose(stream)
+    agent.accept(1)
+    assert agent.factory.opens.reset_standing() == 1
+    assert dialling.aborted
+
+
 def test_an_entry_tells_a_connection_whole() -> None:
     agent = Recorded()
     stream = agent.ask("192.0.2.1", 8080, scan="s", client="c", id="i", after=b"early")
