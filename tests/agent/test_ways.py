@@ -9,7 +9,6 @@ from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from socksfusion.agent.outbound.errors import OutboundFailed
@@ -17,6 +16,7 @@ from socksfusion.agent.outbound.no_proxy import NoProxy
 from socksfusion.agent.outbound.settings import OutboundProxy, WayOut
 from socksfusion.agent.ways import chosen_ways, make_ways
 from socksfusion.errors import UsageError
+from tests.resolving_reactor import ResolvingReactor
 from tests.test_negotiation import Transport
 from tests.tunnel.certificates import agent_copy
 
@@ -27,7 +27,7 @@ PROXIES = {kind: OutboundProxy(kind, "192.0.2.1", 3128) for kind in ("http", "so
 def test_each_address_goes_its_own_way(kind: str) -> None:
     out = WayOut(PROXIES[kind], NoProxy.parse("internal.example"))
     addresses = [("proxy.example", 443), ("proxy.internal.example", 8443), ("2001:db8::1", 443)]
-    ways = make_ways(MemoryReactorClock(), addresses, out, 10)
+    ways = make_ways(ResolvingReactor(), addresses, out, 10)
     assert [(way.host, way.proxy) for way in ways] == [
         ("proxy.example", f"proxy.example:443 (through {kind}://192.0.2.1:3128)"),
         ("proxy.internal.example", "proxy.internal.example:8443"),
@@ -38,7 +38,7 @@ def test_each_address_goes_its_own_way(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", PROXIES)
 def test_an_outbound_proxy_that_cant_be_reached_is_told_as_such(kind: str) -> None:
-    reactor = MemoryReactorClock()
+    reactor = ResolvingReactor()
     (way,) = make_ways(reactor, [("proxy.example", 443)], WayOut(PROXIES[kind]), 10)
     failures: list[Any] = []
     way.endpoint.connect(Factory.forProtocol(Protocol)).addErrback(failures.append)
@@ -50,7 +50,7 @@ def test_an_outbound_proxy_that_cant_be_reached_is_told_as_such(kind: str) -> No
 
 @pytest.mark.parametrize("kind", PROXIES)
 def test_an_outbound_proxy_that_says_nothing_is_told_as_such(kind: str) -> None:
-    reactor = MemoryReactorClock()
+    reactor = ResolvingReactor()
     (way,) = make_ways(reactor, [("proxy.example", 443)], WayOut(PROXIES[kind]), 10)
     failures: list[Any] = []
     # as the connector and the doctor dial
@@ -66,7 +66,7 @@ def test_an_outbound_proxy_that_says_nothing_is_told_as_such(kind: str) -> None:
 
 def chosen(path: Path, **options: Any) -> Any:
     given = {"proxy": None, "outbound-proxy": PROXIES["http"], "outbound-proxy-password-file": path, "handshake": 10}
-    return chosen_ways(MemoryReactorClock(), given | options, agent_copy())
+    return chosen_ways(ResolvingReactor(), given | options, agent_copy())
 
 
 def test_the_options_and_the_copy_give_the_ways(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_http_without_its_library_says_what_to_install(monkeypatch: pytest.Monke
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "h11", None)
     with pytest.raises(UsageError, match=r"needs the package h11: .*\[agent\]"):
-        make_ways(MemoryReactorClock(), [("proxy.example", 443)], WayOut(PROXIES["http"]), 10)
-    make_ways(MemoryReactorClock(), [("proxy.example", 443)], WayOut(PROXIES["socks5"]), 10)
+        make_ways(ResolvingReactor(), [("proxy.example", 443)], WayOut(PROXIES["http"]), 10)
+    make_ways(ResolvingReactor(), [("proxy.example", 443)], WayOut(PROXIES["socks5"]), 10)
 
 
 def test_a_login_that_socks_cant_carry() -> None:
     proxy = OutboundProxy("socks5", "192.0.2.1", 1080, "alice")
     with pytest.raises(UsageError, match="password has 1 to 255 bytes"):
-        make_ways(MemoryReactorClock(), [("proxy.example", 443)], WayOut(proxy), 10)
+        make_ways(ResolvingReactor(), [("proxy.example", 443)], WayOut(proxy), 10)

@@ -8,12 +8,12 @@ from twisted.internet import error
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from socksfusion import client
 from socksfusion.client import Login, OpenFailed, Proxy
 from socksfusion.wire.socks5 import Reply
+from tests.resolving_reactor import ResolvingReactor
 from tests.test_negotiation import Transport
 
 SUCCESS = bytes.fromhex("05 00 00 01 00 00 00 00 00 00")
@@ -24,7 +24,7 @@ class Opening:
     """One connect to a target through a Proxy that the test plays."""
 
     def __init__(self, host: str = "192.0.2.7", port: int = 80, login: Login | None = None) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = ResolvingReactor()
         self.addresses: list[Any] = []
         self.result: list[Any] = []
         self.endpoint = Proxy(self.reactor, "127.0.0.1", 1080, login=login).target(host, port)
@@ -167,4 +167,4 @@ def test_a_wrong_login_is_not_tested_and_no_text_shows_it() -> None:
 @pytest.mark.parametrize("host", ["", "a" * 300])
 def test_a_host_that_cant_be_asked_for_is_told_at_once(host: str) -> None:
     with pytest.raises(ValueError, match="host name"):
-        Proxy(MemoryReactorClock()).target(host, 80)
+        Proxy(ResolvingReactor()).target(host, 80)

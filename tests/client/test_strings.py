@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from twisted.internet.endpoints import clientFromString, quoteStringArgument
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
 
 from socksfusion.client import SocksFusionEndpoint
 from socksfusion.client.strings import EndpointStringError
+from tests.resolving_reactor import ResolvingReactor
 from tests.test_negotiation import Transport
 from tests.tunnel.certificates import authority
 
@@ -26,7 +26,7 @@ def token(tmp_path: Path) -> str:
 
 def sent(text: str, *answers: bytes) -> tuple[tuple[str, int], bytes]:
     """Whom an endpoint of this string dials, and what it says there."""
-    reactor = MemoryReactorClock()
+    reactor = ResolvingReactor()
     endpoint = clientFromString(reactor, text)
     endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
     host, port, factory, *_ = reactor.tcpClients[0]
@@ -39,7 +39,7 @@ def sent(text: str, *answers: bytes) -> tuple[tuple[str, int], bytes]:
 
 
 def test_target_alone() -> None:
-    assert isinstance(clientFromString(MemoryReactorClock(), "socksfusion:host=h:port=1"), SocksFusionEndpoint)
+    assert isinstance(clientFromString(ResolvingReactor(), "socksfusion:host=h:port=1"), SocksFusionEndpoint)
     there, said = sent("socksfusion:host=www.example:port=443", b"\x05\x00")
     assert there == ("127.0.0.1", 1080)
     assert said == b"\x05\x01\x00" + b"\x05\x01\x00\x03\x0bwww.example\x01\xbb"
@@ -50,7 +50,7 @@ def test_target_alone() -> None:
     [("192.0.2.1\\:1081", "192.0.2.1:1081"), ("[2001\\:db8\\:\\:1]\\:9", "[2001:db8::1]:9")],
 )
 def test_another_proxy(proxy: str, shown: str) -> None:
-    endpoint = clientFromString(MemoryReactorClock(), f"socksfusion:host=h:port=1:proxy={proxy}")
+    endpoint = clientFromString(ResolvingReactor(), f"socksfusion:host=h:port=1:proxy={proxy}")
     assert repr(endpoint) == f"<h:1 through <the Proxy at {shown}>>"
 
 
@@ -96,7 +96,7 @@ def test_with_tls_the_first_byte_is_a_handshakes(tmp_path: Path, ca: bool) -> No
 )
 def test_what_cant_be_used(text: str, complaint: str) -> None:
     with pytest.raises(EndpointStringError, match=complaint) as raised:
-        clientFromString(MemoryReactorClock(), f"socksfusion:{text}")
+        clientFromString(ResolvingReactor(), f"socksfusion:{text}")
     assert isinstance(raised.value, ValueError)
 
 
@@ -105,7 +105,7 @@ def test_a_token_that_others_can_read(tmp_path: Path) -> None:
     file.write_text(SECRET)
     file.chmod(0o644)
     with pytest.raises(EndpointStringError, match="chmod 600"):
-        clientFromString(MemoryReactorClock(), f"socksfusion:host=h:port=1:agent=a:token-file={file}")
+        clientFromString(ResolvingReactor(), f"socksfusion:host=h:port=1:agent=a:token-file={file}")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"x" * 300])
@@ -114,7 +114,7 @@ def test_a_token_that_is_none(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     file.chmod(0o600)
     with pytest.raises(EndpointStringError, match="token-file"):
-        clientFromString(MemoryReactorClock(), f"socksfusion:host=h:port=1:agent=a:token-file={file}")
+        clientFromString(ResolvingReactor(), f"socksfusion:host=h:port=1:agent=a:token-file={file}")
 
 
 @pytest.mark.parametrize("content", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
@@ -122,4 +122,4 @@ def test_authorities_that_are_none(tmp_path: Path, content: str) -> None:
     file = tmp_path / "ca.pem"
     file.write_text(content)
     with pytest.raises(EndpointStringError, match="no certificates"):
-        clientFromString(MemoryReactorClock(), f"socksfusion:host=h:port=1:tls=yes:ca={file}")
+        clientFromString(ResolvingReactor(), f"socksfusion:host=h:port=1:tls=yes:ca={file}")

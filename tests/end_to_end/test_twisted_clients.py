@@ -40,7 +40,7 @@ class Reader(Protocol):
 
     def __init__(self) -> None:
         self.data = b""
-        self.whole: Deferred[bytes] = Deferred().addTimeout(30, reactor)
+        self.whole: Deferred[bytes] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
@@ -84,7 +84,7 @@ async def test_bytes_both_ways_by_an_endpoint_string(serving: Installation) -> N
         endpoint = clientFromString(reactor, f"socksfusion:host=localhost:port={target.port}:{proxy}")
         reader = await connectProtocol(endpoint, Reader())
         reader.transport.write(b"by a string")
-        assert await reader.whole == b"BY A STRING"
+        assert await reader.whole.addTimeout(30, reactor) == b"BY A STRING"
 
 
 @pytest_twisted.ensureDeferred
@@ -105,7 +105,7 @@ async def test_tls_to_the_target(serving: Installation, https: int) -> None:
     endpoint = proxy_of(serving).target("127.0.0.1", https)
     reader = await connectProtocol(wrapClientTLS(optionsForClientTLS("127.0.0.1", trust), endpoint), Reader())
     reader.transport.write(b"GET / HTTP/1.0\r\n\r\n")
-    assert (await reader.whole).endswith(PAGE)
+    assert (await reader.whole.addTimeout(30, reactor)).endswith(PAGE)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

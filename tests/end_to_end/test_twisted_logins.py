@@ -25,7 +25,7 @@ class Whole(Protocol):
 
     def __init__(self) -> None:
         self.data = b""
-        self.ended: Deferred[bytes] = Deferred().addTimeout(30, reactor)
+        self.ended: Deferred[bytes] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
@@ -83,7 +83,7 @@ async def test_both_ways_to_log_in(site: Site, who: str, login: str) -> None:
     with Target(lambda connection: connection.sendall(connection.recv(100).upper())) as target:
         protocol = await connectProtocol(site.endpoint(target, login, site.tokens[who]), Whole())
         protocol.transport.write(b"logged in")
-        assert await protocol.ended == b"LOGGED IN"
+        assert await protocol.ended.addTimeout(30, reactor) == b"LOGGED IN"
 
 
 @pytest.mark.parametrize(
