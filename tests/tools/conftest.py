@@ -60,7 +60,10 @@ def web_port(site: Site) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def closed_port(site: Site) -> Iterator[int]:
     """A port of the Targets' machine that refuses, and that nobody else can take."""
-    with site.inside.inside(), socket.socket() as closed:
+    # the socket stays there, this thread must not: a fixture's block lasts as long as the session
+    with site.inside.inside():
+        closed = socket.socket()
+    with closed:
         closed.bind((HOST, 0))
         yield closed.getsockname()[1]
 
